@@ -1,0 +1,67 @@
+"""What made a file: package versions, git commit, hashes, and the run.json of every run."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("potstill", "torch", "diffusers", "lightning", "timm", "onnx", "onnxruntime", "numpy")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide a result; those not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        for distribution in (name, f"{name}-gpu"):
+            try:
+                found[name] = version(distribution)
+                break
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_commit() -> str | None:
+    """The commit of the source tree that runs, or None outside a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def as_json(value: Any) -> Any:
+    """A dataclass, path or container as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: as_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_run(folder: Path, config: Any, **extra: Any) -> Path:
+    """Write `run.json`: configuration, versions, git commit and whatever else is given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run = {
+        "config": as_json(config),
+        "versions": package_versions(),
+        "git_commit": git_commit(),
+        **{key: as_json(value) for key, value in extra.items()},
+    }
+    path = folder / "run.json"
+    path.write_text(json.dumps(run, indent=2) + "\n")
+    return path
