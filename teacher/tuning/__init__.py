@@ -1,0 +1,109 @@
+"""Train a small generator from scratch and tune it on instructions to paint labels.
+
+    scenes -> autoencoder -> latents -> generator of scenes -> painter of labels -> teacher folder
+
+Every stage leaves a file in the run's folder and is passed over when that file is there, so a run
+that was stopped goes on where it was.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import load_file, save_file
+
+from teacher.palette import Palette
+from teacher.progress import console
+from teacher.provenance import write_run
+from teacher.scenes import CLASSES
+from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.tuning.autoencoder import train_autoencoder
+from teacher.tuning.denoiser import Generator
+from teacher.tuning.folder import write_teacher
+from teacher.tuning.latents import cache_latents
+from teacher.tuning.paintings import Paints, paint_shards
+from teacher.tuning.recipes import RECIPES, Recipe
+from teacher.tuning.stages import INSTRUCTIONS, StageConfig, train_stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """Train a teacher from scratch on procedural scenes; a run that was stopped goes on."""
+
+    out: Path
+    """Folder of the run; the finished teacher is its subfolder `teacher`."""
+    recipe: str = "embedded"
+    """Name of a recipe: embedded or smoke."""
+    budget: float = 1.0
+    """Multiplies the minutes of every training stage."""
+    threads: int = 0
+    """CPU threads, and processes that render; 0 takes all cores."""
+    seed: int = 0
+    """Seed of weights, batches and noise."""
+
+
+def recipe_of(config: TuneConfig) -> Recipe:
+    """The recipe with its budget applied; ValueError for an unknown name or a budget <= 0."""
+    if config.recipe not in RECIPES:
+        raise ValueError(f"unknown recipe {config.recipe!r}; known: {', '.join(RECIPES)}")
+    if config.budget <= 0:
+        raise ValueError(f"--budget must be above 0, got {config.budget}")
+    recipe = RECIPES[config.recipe]()
+    stretched = {
+        stage: replace(getattr(recipe, stage), minutes=getattr(recipe, stage).minutes * config.budget)
+        for stage in ("autoencoder", "base", "painting")
+    }
+    return replace(recipe, **stretched)
+
+
+def tune(config: TuneConfig) -> Path:
+    """Run all stages and return the teacher's folder."""
+    recipe = recipe_of(config)
+    threads = config.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    out = config.out
+    write_run(out, config, recipe=recipe)
+    scenes = ScenesConfig(
+        out=out / "scenes",
+        count=recipe.scenes,
+        size_px=recipe.size_px,
+        difficulty=recipe.difficulty,
+        labels=True,
+        per_shard=recipe.per_shard,
+        workers=threads,
+    )
+    write_scene_shards(scenes)
+    paints = Paints(Palette.distinct(CLASSES))
+    pictures = paint_shards(
+        scenes.out / "images", scenes.out / "labels", paints, out / "paintings.npy", threads
+    )
+    autoencoder = _autoencoder(pictures, recipe, out / "autoencoder", config.seed)
+    latents = cache_latents(autoencoder, pictures, out / "latents.safetensors")
+    torch.manual_seed(config.seed)
+    generator = Generator(recipe.denoiser, INSTRUCTIONS)
+    for name, stage in (("generator", recipe.base), ("painter", recipe.painting)):
+        _stage(generator, latents, stage, out, name, config.seed)
+    folder = out / "teacher"
+    write_teacher(folder, recipe.name, autoencoder, generator, paints, recipe.size_px)
+    console.log(f"teacher: {folder}")
+    return folder
+
+
+def _autoencoder(pictures: np.ndarray, recipe: Recipe, folder: Path, seed: int) -> AutoencoderKL:
+    if not (folder / "config.json").exists():
+        train_autoencoder(pictures, recipe.autoencoder, folder, seed)
+    return AutoencoderKL.from_pretrained(folder).eval()
+
+
+def _stage(
+    generator: Generator, latents: torch.Tensor, stage: StageConfig, out: Path, name: str, seed: int
+) -> None:
+    """Train a stage, or load what it left."""
+    finished = out / f"{name}.safetensors"
+    if not finished.exists():
+        train_stage(generator, latents, stage, out, name, seed)
+        save_file(generator.state_dict(), finished)
+    generator.load_state_dict(load_file(finished))
