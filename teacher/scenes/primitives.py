@@ -13,7 +13,7 @@ from torch import Tensor
 
 NEAREST_T = 1e-4
 """Hits nearer than this along a ray are the ray's own origin."""
-MARCH_STEPS = 48
+MARCH_STEPS = 96
 TORUS_TOLERANCE = 1e-5
 
 

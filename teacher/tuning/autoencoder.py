@@ -54,7 +54,7 @@ def build_autoencoder(widths: tuple[int, ...]) -> AutoencoderKL:
 
 def to_input(pictures: np.ndarray) -> Tensor:
     """uint8 (B, H, W, 3) -> float32 (B, 3, H, W) in -1..1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.tensor(pictures).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def _step_loss(model: AutoencoderKL, pictures: Tensor, kl_weight: float) -> Tensor:
@@ -93,7 +93,7 @@ def train_autoencoder(
             if step % 100 == 0:
                 console.log(f"autoencoder step {step}: loss {smooth:.4f}")
     model.eval()
-    fit_scaling(model, to_input(np.asarray(pictures[:64]).reshape(-1, *pictures.shape[2:])))
+    fit_scaling(model, to_input(pictures[:64].reshape(-1, *pictures.shape[2:])))
     model.save_pretrained(folder)
     return model
 
