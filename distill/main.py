@@ -13,9 +13,13 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "scenes": Verb("teacher.cli", "scenes", "render procedural photographs, with exact ground truth"),
+    "scenes": Verb(
+        "teacher.cli", "scenes", "render procedural photographs, with exact ground truth"
+    ),
     "tune": Verb("teacher.cli", "tune", "train a generator, and tune it to paint labels"),
-    "label": Verb("teacher.cli", "label", "label photographs with a teacher; resumes where it stopped"),
+    "label": Verb(
+        "teacher.cli", "label", "label photographs with a teacher; resumes where it stopped"
+    ),
     "status": Verb("teacher.cli", "status", "how far a labelling job is, from its markers alone"),
     "train": Verb("distill.cli", "train", "train a student on labelled shards"),
     "evaluate": Verb("distill.cli", "evaluate", "score a teacher or a student against labels"),

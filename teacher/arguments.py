@@ -30,7 +30,9 @@ def parse_arguments(
     parser.add_class_arguments(config_class)
     known = {flag for action in parser._actions for flag in action.option_strings}
     parsed = parser.parse_args([_underscored(argument, known) for argument in argv])
-    return config_class(**{k: v for k, v in vars(parser.instantiate(parsed)).items() if k != "config"})
+    return config_class(
+        **{k: v for k, v in vars(parser.instantiate(parsed)).items() if k != "config"}
+    )
 
 
 def _underscored(argument: str, known: set[str]) -> str:

@@ -25,7 +25,9 @@ def test_help_lists_every_verb(capsys):
 
 
 def test_help_loads_no_torch():
-    code = "import sys; from distill.main import main; main(['--help']); print('torch' in sys.modules)"
+    code = (
+        "import sys; from distill.main import main; main(['--help']); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
 

@@ -19,7 +19,7 @@ def test_ground_truth_is_that_of_the_renderer(tmp_path):
     write_scene_shards(config(tmp_path))
     shards = image_shards(tmp_path / "images")
     assert [shard.name for shard in shards] == ["000000.tar", "000001.tar"]
-    key, photo, labels = list(read_pairs(shards[1], tmp_path / "labels" / shards[1].name))[0]
+    key, photo, labels = next(iter(read_pairs(shards[1], tmp_path / "labels" / shards[1].name)))
     scene = render_scenes([scene_seed("train", 3)], 32)
     assert key == "train-0000003"
     assert labels.classes == CLASSES

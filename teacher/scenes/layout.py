@@ -147,7 +147,9 @@ def _room(scene: SceneBuilder, rng: np.random.Generator, choose) -> Bounds:
     floor = (middle_x, -0.05, middle_z)
     scene.box(GROUND, choose(_floor_material), center_m=floor, half_m=flat, **place)
     level = rng.uniform(0.6, 0.9)
-    plaster = Material((level,) * 3, (level * 0.9,) * 3, Pattern.TILES, period_m=rng.choice([0.6, 9]))
+    plaster = Material(
+        (level,) * 3, (level * 0.9,) * 3, Pattern.TILES, period_m=rng.choice([0.6, 9])
+    )
     top = (middle_x, height_m + 0.05, middle_z)
     scene.box(CEILING, plaster, center_m=top, half_m=flat, **place)
     cladding = choose(_wall_material)

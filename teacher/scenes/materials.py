@@ -49,7 +49,7 @@ NOISE_SIZE = 48
 
 @lru_cache(maxsize=4)
 def _noise_volume(device: str) -> Tensor:
-    """A periodic volume (1, 1, N+1, N+1, N+1) of cloudy noise in 0..1, the same on every machine."""
+    """A periodic volume (1, 1, N+1, N+1, N+1) of cloudy noise in 0..1, always the same."""
     white = torch.randn(NOISE_SIZE, NOISE_SIZE, NOISE_SIZE, generator=_generator(7))
     frequency = torch.fft.fftfreq(NOISE_SIZE) * NOISE_SIZE
     radius = (

@@ -222,9 +222,7 @@ def _lamp(
 
     def of_light(name: str) -> Tensor:
         values = [getattr(s.lights, name) for s in scenes]
-        return _stack(
-            [v[light] if light < len(v) else np.zeros_like(v[0]) for v in values], device
-        )
+        return _stack([v[light] if light < len(v) else np.zeros_like(v[0]) for v in values], device)
 
     jitter = _light_jitter(start.shape[1], light, device)
     radius = of_light("radius_m")[:, None, None]
@@ -238,7 +236,9 @@ def _lamp(
     lit = ~occluded(primitives, start.mT, lamp.mT)[..., None]
     falloff = torch.tensor([s.lights.falloff for s in scenes], device=device)[:, None, None]
     strength = torch.where(falloff, 1 / (0.5 + 0.35 * distance_m.square()), 1.0)
-    return of_light("color")[:, None] * strength * lit * (facing * hits.albedo + facing.sign() * shine)
+    return (
+        of_light("color")[:, None] * strength * lit * (facing * hits.albedo + facing.sign() * shine)
+    )
 
 
 def _sky(scenes: list[Scene], view: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class ScenesConfig:
     count: int = 1000
     """Number of scenes."""
     split: str = "train"
-    """Name of the split; scene i of a split is always the same, and "held-out" is never trained on."""
+    """Name of the split: scene i of a split is always the same; "held-out" is never trained on."""
     size_px: int = 128
     """Height and width of the pictures."""
     difficulty: float = 0.5

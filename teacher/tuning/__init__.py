@@ -1,6 +1,6 @@
 """Train a small generator from scratch and tune it on instructions to paint labels.
 
-    scenes -> autoencoder -> latents -> generator of scenes -> painter of labels -> teacher folder
+    scenes -> autoencoder -> latents -> generator of scenes -> painter of labels -> decoder
 
 Every stage leaves a file in the run's folder and is passed over when that file is there, so a run
 that was stopped goes on where it was.
@@ -25,6 +25,7 @@ from teacher.tuning.denoiser import Generator
 from teacher.tuning.folder import write_teacher
 from teacher.tuning.latents import cache_latents
 from teacher.tuning.paintings import Paints, paint_shards
+from teacher.tuning.polish import polish_decoder
 from teacher.tuning.recipes import RECIPES, Recipe
 from teacher.tuning.stages import INSTRUCTIONS, StageConfig, train_stage
 
@@ -53,8 +54,10 @@ def recipe_of(config: TuneConfig) -> Recipe:
         raise ValueError(f"--budget must be above 0, got {config.budget}")
     recipe = RECIPES[config.recipe]()
     stretched = {
-        stage: replace(getattr(recipe, stage), minutes=getattr(recipe, stage).minutes * config.budget)
-        for stage in ("autoencoder", "base", "painting")
+        stage: replace(
+            getattr(recipe, stage), minutes=getattr(recipe, stage).minutes * config.budget
+        )
+        for stage in ("autoencoder", "base", "painting", "polish")
     }
     return replace(recipe, **stretched)
 
@@ -86,6 +89,12 @@ def tune(config: TuneConfig) -> Path:
     generator = Generator(recipe.denoiser, INSTRUCTIONS)
     for name, stage in (("generator", recipe.base), ("painter", recipe.painting)):
         _stage(generator, latents, stage, out, name, config.seed)
+    polished = out / "polished"
+    if not (polished / "config.json").exists():
+        polish_decoder(
+            autoencoder, generator, latents, pictures, recipe.polish, polished, config.seed
+        )
+    autoencoder = AutoencoderKL.from_pretrained(polished).eval()
     folder = out / "teacher"
     write_teacher(folder, recipe.name, autoencoder, generator, paints, recipe.size_px)
     console.log(f"teacher: {folder}")

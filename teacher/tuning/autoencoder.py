@@ -71,7 +71,9 @@ def train_autoencoder(
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model = build_autoencoder(config.widths).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, weight_decay=1e-4, fused=True
+    )
     started, smooth, step = time.monotonic(), None, 0
     with progress_bar() as bar:
         task = bar.add_task("autoencoder", total=round(config.minutes * 60))
@@ -115,7 +117,7 @@ def fit_scaling(model: AutoencoderKL, pictures: Tensor) -> None:
 
 @torch.inference_mode()
 def encode_latents(model: AutoencoderKL, pictures: np.ndarray) -> Tensor:
-    """uint8 (B, H, W, 3) -> normalised latents (B, 16, H/8, W/8), bfloat16 (the posterior's mode)."""
+    """uint8 (B, H, W, 3) -> normalised latents (B, 16, H/8, W/8) bfloat16, the posterior's mode."""
     batch = to_input(pictures)
     with torch.autocast("cpu", torch.bfloat16):
         latents = model.encode(batch).latent_dist.mode().float()

@@ -153,13 +153,21 @@ def generation_rows(photo: Tensor, instruction: Tensor, chance: torch.Generator)
 
 def join(first: Batch, second: Batch) -> Batch:
     """The rows of both batches."""
-    return Batch(*(torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first)))
+    return Batch(
+        *(torch.cat([getattr(first, f.name), getattr(second, f.name)]) for f in fields(first))
+    )
 
 
 def velocity_loss(model: "Generator", batch: Batch) -> Tensor:
     """Weighted squared error of each row's velocity, mean over its values: (B,)."""
     velocity = model(batch.noisy, batch.source, batch.t, batch.instruction).float()
     return batch.weight * (velocity - batch.target).square().mean((1, 2, 3))
+
+
+def predict_paintings(model: "Generator", photo: Tensor, instruction: Tensor) -> Tensor:
+    """Latents of paintings in one step from zeros: photo (B, 16, h, w) -> the same shape."""
+    rows = painting_rows(photo, torch.zeros_like(photo), instruction)
+    return -model(rows.noisy, rows.source, rows.t, rows.instruction)
 
 
 class Ema:
@@ -183,7 +191,7 @@ class Ema:
 
 
 def build_optimizers(model: Generator, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases, first and last layer.
+    """Muon for the matrices of the blocks, AdamW for all the rest.
 
     Muon (arXiv 2502.16982) with its step scaled to AdamW's root mean square takes the same
     learning rate. The rate is set at each step.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from teacher.tuning.autoencoder import AutoencoderConfig
 from teacher.tuning.denoiser import DenoiserConfig
+from teacher.tuning.polish import PolishConfig
 from teacher.tuning.stages import StageConfig
 
 
@@ -23,6 +24,8 @@ class Recipe:
     """The generator of scenes."""
     painting: StageConfig = field(default_factory=StageConfig)
     """Instruction tuning, with generation replayed."""
+    polish: PolishConfig = field(default_factory=PolishConfig)
+    """The decoder, on the painter's own latents."""
 
 
 def embedded() -> Recipe:
@@ -50,6 +53,7 @@ def smoke() -> Recipe:
         denoiser=DenoiserConfig(double_blocks=1, single_blocks=1, heads=2, head_width=16),
         base=StageConfig(replay=1.0, minutes=seconds, batch_size=4, validation_scenes=4),
         painting=StageConfig(minutes=seconds, batch_size=4, validation_scenes=4),
+        polish=PolishConfig(minutes=seconds, batch_size=4),
     )
 
 

@@ -1,0 +1,43 @@
+"""The best that a teacher could do: its codecs and its autoencoder, without its denoiser."""
+
+from pathlib import Path
+
+import numpy as np
+
+from distill.data import match_shards
+from distill.metrics import Prediction, Scores
+from teacher.label import TeacherLabeller, card_palette
+from teacher.painters import load_painter
+from teacher.progress import track
+from teacher.sample import TASKS
+from teacher.shards import read_pairs
+from teacher.tuning.paintings import Paints, paint
+
+
+def ceiling(teacher: Path, images: Path, labels: Path, limit: int | None = None) -> dict:
+    """Scores of true labels that were painted, passed through the VAE, and read again.
+
+    teacher: folder of a teacher with a VAE; labels: ground truth of all tasks with the teacher's
+    classes. Returns what distill.evaluate.evaluate does.
+    """
+    labeller = TeacherLabeller(load_painter(teacher))
+    paints = Paints(card_palette(labeller.painter.card), labeller.depth_codec)
+    scores = Scores()
+    truths = (
+        truth
+        for pair in match_shards(images, labels)
+        for _, _, truth in read_pairs(pair.images, pair.labels)
+    )
+    for truth in track(truths, "ceiling", total=limit):
+        scores.update(_redraw(labeller, paint(truth, paints)), truth)
+        if scores.images == limit:
+            break
+    return {"images": scores.images, **scores.result()}
+
+
+def _redraw(labeller: TeacherLabeller, paintings: dict[str, np.ndarray]) -> Prediction:
+    redrawn = labeller.painter.round_trip(np.stack([paintings[task] for task in TASKS]))
+    read = labeller.read(dict(zip(TASKS, redrawn)))
+    return Prediction(
+        depth_m=read.depth_m, normal=read.normal, segment=read.segment, classes=read.classes
+    )

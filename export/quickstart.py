@@ -1,0 +1,140 @@
+"""The whole pipeline on one page: scenes, labels, a student, ONNX, and a comparison."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from distill.train import TrainConfig, train
+from export.compare import CompareConfig, compare
+from export.figures import comparison_table
+from export.graph import ExportConfig, export_student
+from teacher.job import LabelConfig, run_label_job
+from teacher.painters import EMBEDDED
+from teacher.progress import console
+from teacher.provenance import as_json, write_run
+from teacher.scenes.shards import ScenesConfig, write_scene_shards
+
+REAL_PHOTOGRAPHS = Path("../shared/data/real")
+"""Where real photographs with ground truth are looked for, beside the checkout."""
+QUICK = {"photographs": 64, "held_out": 12, "minutes": 0.15}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuickstartConfig:
+    """Render photographs, label them, train a student, export it and compare it with its teacher.
+
+    A run that was stopped goes on where it was.
+    """
+
+    out: Path = Path("runs/quickstart")
+    """Folder of everything that is made."""
+    teacher: Path = EMBEDDED
+    """Teacher folder; by default the embedded one."""
+    photographs: int = 2400
+    """Unlabeled photographs to render."""
+    held_out: int = 128
+    """Held-out scenes with exact ground truth to compare on."""
+    minutes: float = 6.0
+    """Training time of the student."""
+    threads: int = 0
+    """CPU threads; 0 takes all cores."""
+    real: Path | None = REAL_PHOTOGRAPHS
+    """Folder of real photographs with a manifest.json; passed over when it is not there."""
+    quick: bool = False
+    """The same path in under a minute, to see that it works; the figures mean nothing."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("photographs", 1), ("held_out", 1), ("threads", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
+        if self.minutes <= 0:
+            raise ValueError(f"--minutes must be above 0, got {self.minutes}")
+
+
+def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
+    """Run all of it, print the table and where things are; returns comparison.json."""
+    started = time.monotonic()
+    _claim(config)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    size = QUICK if config.quick else as_json(config)
+    out = config.out
+    photographs = _scenes(config, "unlabeled", size["photographs"], labels=False)
+    held_out = _scenes(config, "held-out", size["held_out"], labels=True)
+    labels = out / "unlabeled" / "labels"
+    run_label_job(
+        LabelConfig(images=photographs / "images", out=labels, teacher=str(config.teacher))
+    )
+    student = out / "student"
+    if not (student / "student.json").exists():
+        train(
+            TrainConfig(
+                images=photographs / "images",
+                labels=labels,
+                out=student,
+                minutes=size["minutes"],
+                resume=(student / "checkpoints").exists(),
+            )
+        )
+    onnx, parity = export_student(
+        ExportConfig(student=student, out=out / "export", images=held_out / "images")
+    )
+    console.print(parity.describe())
+    comparison = compare(_comparison(config, student, onnx, held_out))
+    Console().print(comparison_table(comparison))
+    minutes = (time.monotonic() - started) / 60
+    print(f"report      {out / 'report' / 'index.html'}\ncomparison  {out / 'comparison.json'}")
+    print(f"model       {onnx}\ntime        {minutes:.1f} minutes")
+    return comparison
+
+
+def _claim(config: QuickstartConfig) -> None:
+    """Keep runs of different configurations apart."""
+    path = config.out / "run.json"
+    if path.exists():
+        before = json.loads(path.read_text())["config"]
+        changed = [k for k, v in as_json(config).items() if before.get(k) != v]
+        if changed:
+            raise ValueError(
+                f"{config.out} belongs to a run with another {', '.join(changed)}; "
+                "give another --out, or delete the folder"
+            )
+    write_run(config.out, config)
+
+
+def _scenes(config: QuickstartConfig, split: str, count: int, labels: bool) -> Path:
+    return write_scene_shards(
+        ScenesConfig(
+            out=config.out / split,
+            count=count,
+            split=split,
+            labels=labels,
+            per_shard=200,
+            workers=1 if config.quick else config.threads or os.cpu_count() or 1,
+        )
+    )
+
+
+def _comparison(
+    config: QuickstartConfig, student: Path, onnx: Path, held_out: Path
+) -> CompareConfig:
+    real = config.real if config.real and (config.real / "manifest.json").exists() else None
+    return CompareConfig(
+        teacher=config.teacher,
+        student=student,
+        onnx=onnx,
+        images=held_out / "images",
+        labels=held_out / "labels",
+        out=config.out,
+        real=real,
+        real_limit=6 if config.quick else None,
+        threads=config.threads or os.cpu_count() or 1,
+        runs=5 if config.quick else 100,
+        seconds=2.0 if config.quick else 20.0,
+        resamples=50 if config.quick else 1000,
+    )
