@@ -27,6 +27,9 @@ from teacher.sample import (
 MAX_ASPECT_RATIO = 8
 """Longer panoramas are refused: the short side sets the scale, so the long one would explode."""
 
+SKY_FROM_M = 120.0
+"""Metric depth read from here on counts as at infinity: beyond it, ten levels of colour noise on
+white, the colour of sky, reach every distance."""
 DEPTH_RESIDUAL_LEVELS = 64
 """Distance of a colour from the depth codec's path at which confidence reaches zero."""
 NORMAL_LENGTH_ERROR = 0.5
@@ -122,6 +125,7 @@ class TeacherLabeller:
         decoded = decode_depth(painting, self.depth_codec)
         known = decoded.depth_m > 0
         depth_m = np.where(known, decoded.depth_m, np.float32(np.nan))
+        depth_m[depth_m >= SKY_FROM_M] = np.inf
         return depth_m, known * depth_confidence(decoded.residual)
 
     def _read_segments(self, painting: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

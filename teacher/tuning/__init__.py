@@ -83,16 +83,23 @@ def tune(config: TuneConfig) -> Path:
     pictures = paint_shards(
         scenes.out / "images", scenes.out / "labels", paints, out / "paintings.npy", threads
     )
-    autoencoder = _autoencoder(pictures, recipe, out / "autoencoder", config.seed)
+    autoencoder = _autoencoder(pictures, recipe, out / "autoencoder", config.seed, threads)
     latents = cache_latents(autoencoder, pictures, out / "latents.safetensors")
     torch.manual_seed(config.seed)
     generator = Generator(recipe.denoiser, INSTRUCTIONS)
     for name, stage in (("generator", recipe.base), ("painter", recipe.painting)):
-        _stage(generator, latents, stage, out, name, config.seed)
+        _stage(generator, latents, stage, out, name, config.seed, threads)
     polished = out / "polished"
     if not (polished / "config.json").exists():
         polish_decoder(
-            autoencoder, generator, latents, pictures, recipe.polish, polished, config.seed
+            autoencoder,
+            generator,
+            latents,
+            pictures,
+            recipe.polish,
+            polished,
+            config.seed,
+            threads,
         )
     autoencoder = AutoencoderKL.from_pretrained(polished).eval()
     folder = out / "teacher"
@@ -101,18 +108,26 @@ def tune(config: TuneConfig) -> Path:
     return folder
 
 
-def _autoencoder(pictures: np.ndarray, recipe: Recipe, folder: Path, seed: int) -> AutoencoderKL:
+def _autoencoder(
+    pictures: np.ndarray, recipe: Recipe, folder: Path, seed: int, workers: int
+) -> AutoencoderKL:
     if not (folder / "config.json").exists():
-        train_autoencoder(pictures, recipe.autoencoder, folder, seed)
+        train_autoencoder(pictures, recipe.autoencoder, folder, seed, workers)
     return AutoencoderKL.from_pretrained(folder).eval()
 
 
 def _stage(
-    generator: Generator, latents: torch.Tensor, stage: StageConfig, out: Path, name: str, seed: int
+    generator: Generator,
+    latents: torch.Tensor,
+    stage: StageConfig,
+    out: Path,
+    name: str,
+    seed: int,
+    workers: int,
 ) -> None:
     """Train a stage, or load what it left."""
     finished = out / f"{name}.safetensors"
     if not finished.exists():
-        train_stage(generator, latents, stage, out, name, seed)
+        train_stage(generator, latents, stage, out, name, seed, workers)
         save_file(generator.state_dict(), finished)
     generator.load_state_dict(load_file(finished))

@@ -29,7 +29,7 @@ class DenoiserConfig:
     """Blocks with shared weights."""
     heads: int = 4
     """Attention heads."""
-    head_width: int = 64
+    head_width: int = 48
     """Width of a head; the model is heads x head_width wide."""
     text_tokens: int = 4
     """Tokens of an instruction."""
@@ -190,11 +190,13 @@ class Ema:
         module.load_state_dict({**module.state_dict(), **self.average})
 
 
-def build_optimizers(model: Generator, weight_decay: float) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: Generator, weight_decay: float, parts: int = 1
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, AdamW for all the rest.
 
     Muon (arXiv 2502.16982) with its step scaled to AdamW's root mean square takes the same
-    learning rate. The rate is set at each step.
+    learning rate. The rate is set at each step. Muon comes in `parts` of disjoint matrices.
     """
     blocks = {
         name: p
@@ -202,11 +204,15 @@ def build_optimizers(model: Generator, weight_decay: float) -> list[torch.optim.
         if p.ndim == 2 and "transformer_blocks" in name
     }
     rest = [p for name, p in model.named_parameters() if name not in blocks]
-    muon = torch.optim.Muon(
-        list(blocks.values()), lr=1.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
+    matrices = sorted(blocks.values(), key=torch.numel)
+    muons = [
+        torch.optim.Muon(
+            matrices[part::parts], lr=1.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        for part in range(parts)
+    ]
     adam = torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    return [muon, adam]
+    return [*muons, adam]
 
 
 def cosine(share: float, floor: float = 0.02) -> float:

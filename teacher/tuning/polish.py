@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from teacher.progress import console, progress_bar
 from teacher.sample import TASKS
-from teacher.tuning.autoencoder import one_cycle, to_input
+from teacher.tuning.autoencoder import one_cycle, picture_loss, to_input
 from teacher.tuning.denoiser import Generator, predict_paintings
+from teacher.tuning.parallel import Replicas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,8 @@ class PolishConfig:
 
     minutes: float = 9.0
     """Training time."""
-    batch_size: int = 12
-    """Pictures per step: half predicted paintings, half true pictures."""
+    batch_size: int = 4
+    """Pictures per step for each worker (core): half predicted paintings, half true pictures."""
     learning_rate: float = 5e-4
     """Peak of the one-cycle schedule."""
 
@@ -41,6 +41,7 @@ def polish_decoder(
     config: PolishConfig,
     folder: Path,
     seed: int = 0,
+    workers: int = 1,
 ) -> AutoencoderKL:
     """Train the decoder in place and save the autoencoder to `folder`.
 
@@ -48,6 +49,7 @@ def polish_decoder(
     """
     rng = np.random.default_rng([seed, 1])
     decoder = autoencoder.decoder.train()
+    replicas = Replicas(decoder, workers)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=0.0, weight_decay=1e-4, fused=True)
     started, smooth, step = time.monotonic(), 0.0, 0
     with progress_bar() as bar:
@@ -55,21 +57,25 @@ def polish_decoder(
         while (share := (time.monotonic() - started) / (config.minutes * 60)) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * one_cycle(share)
-            given, wanted = _draw(generator, latents, pictures, config.batch_size, rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                redrawn = autoencoder.decode(_unscaled(autoencoder, given)).sample.float()
-                loss = F.l1_loss(redrawn, wanted) + F.mse_loss(redrawn, wanted)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            given, wanted = _draw(generator, latents, pictures, config.batch_size * workers, rng)
+            given = _unscaled(autoencoder, given)
+            loss = replicas.backward(_loss, list(zip(given.chunk(workers), wanted.chunk(workers))))
             torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
             optimizer.step()
             step += 1
-            smooth = loss.item() if step == 1 else 0.99 * smooth + 0.01 * loss.item()
+            smooth = loss if step == 1 else 0.99 * smooth + 0.01 * loss
             bar.update(task, completed=int(time.monotonic() - started))
             if step % 200 == 0:
                 console.log(f"decoder step {step}: loss {smooth:.4f}")
     autoencoder.eval().save_pretrained(folder)
     return autoencoder
+
+
+def _loss(decoder: nn.Module, share: tuple[Tensor, Tensor]) -> Tensor:
+    given, wanted = share
+    with torch.autocast("cpu", torch.bfloat16):
+        redrawn = decoder(given).float()
+    return picture_loss(redrawn, wanted)
 
 
 def _unscaled(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Training of the denoiser on cached latents: first as a generator, then on instructions."""
 
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from teacher.tuning.denoiser import (
     velocity_loss,
 )
 from teacher.tuning.paintings import PICTURES
+from teacher.tuning.parallel import Replicas
 
 INSTRUCTIONS = (*TASKS, "generate")
 GENERATE = INSTRUCTIONS.index("generate")
@@ -40,8 +42,8 @@ class StageConfig:
     """Training time; the cosine schedule ends with it."""
     replay: float = 0.1
     """Share of a batch in which the model generates photographs; 1 trains a plain generator."""
-    batch_size: int = 64
-    """Rows of a step; the tasks are drawn evenly."""
+    batch_size: int = 28
+    """Rows of a step for each worker (core); the tasks are drawn evenly."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     weight_decay: float = 0.01
@@ -86,14 +88,21 @@ def validate(model: Generator, latents: Tensor) -> dict[str, float]:
 
 
 def train_stage(
-    model: Generator, latents: Tensor, config: StageConfig, folder: Path, name: str, seed: int = 0
+    model: Generator,
+    latents: Tensor,
+    config: StageConfig,
+    folder: Path,
+    name: str,
+    seed: int = 0,
+    workers: int = 1,
 ) -> Generator:
     """Train in place for `minutes` and return the model with its averaged weights.
 
     Resumes from `folder`/NAME.checkpoint.*, written every two minutes; the seconds already spent
-    count. NAME.jsonl in the folder keeps the validation losses.
+    count. One replica trains on each of the `workers` cores. NAME.jsonl in the folder keeps the
+    validation losses.
     """
-    trainer = _Trainer(model, config, folder, name)
+    trainer = _Trainer(model, config, folder, name, workers)
     trainer.resume()
     rng = np.random.default_rng([seed, trainer.step])
     chance = torch.Generator().manual_seed(seed + trainer.step)
@@ -102,7 +111,8 @@ def train_stage(
     with progress_bar() as bar:
         task = bar.add_task(name, total=round(config.minutes * 60))
         while trainer.share < 1:
-            loss = trainer.advance(draw_batch(train, config, rng, chance))
+            shares = [draw_batch(train, config, rng, chance) for _ in range(workers)]
+            loss = trainer.advance(shares)
             bar.update(task, completed=int(trainer.seconds), description=f"{name} {loss:.3f}")
             if trainer.checkpoint_is_due:
                 trainer.checkpoint(lambda averaged: validate(averaged, kept))
@@ -111,12 +121,20 @@ def train_stage(
     return model.eval()
 
 
+def _mean_loss(model: Generator, share: Batch) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return velocity_loss(model, share).mean()
+
+
 class _Trainer:
     """Optimiser, average, clock and checkpoints of one stage."""
 
-    def __init__(self, model: Generator, config: StageConfig, folder: Path, name: str) -> None:
-        self.model, self.config, self.folder, self.name = model.train(), config, folder, name
-        self.optimizers = build_optimizers(model, config.weight_decay)
+    def __init__(
+        self, model: Generator, config: StageConfig, folder: Path, name: str, workers: int
+    ) -> None:
+        self.model, self.config, self.folder, self.name = model, config, folder, name
+        self.optimizers = build_optimizers(model, config.weight_decay, workers)
+        self.replicas = Replicas(model.train(), workers)
         self.ema = Ema(model, config.ema_decay)
         self.step, self.spent, self.smooth = 0, 0.0, 0.0
         self.started = self.saved = time.monotonic()
@@ -136,23 +154,19 @@ class _Trainer:
         """Whether the last checkpoint is two minutes old."""
         return time.monotonic() - self.saved > CHECKPOINT_SECONDS
 
-    def advance(self, batch: Batch) -> float:
+    def advance(self, shares: Sequence[Batch]) -> float:
         """One step; returns the smoothed loss."""
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.config.learning_rate * cosine(self.share)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = velocity_loss(self.model, batch).mean()
-        if not loss.isfinite():
-            raise ValueError(f"{self.name}: the loss is {loss.item()} at step {self.step}")
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self.replicas.backward(_mean_loss, shares)
+        if not math.isfinite(loss):
+            raise ValueError(f"{self.name}: the loss is {loss} at step {self.step}")
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer in self.optimizers:
-            optimizer.step()
+        self.replicas.step(self.optimizers)
         self.ema.update()
         self.step += 1
-        self.smooth = loss.item() if self.step == 1 else 0.98 * self.smooth + 0.02 * loss.item()
+        self.smooth = loss if self.step == 1 else 0.98 * self.smooth + 0.02 * loss
         return self.smooth
 
     def checkpoint(self, judge: Callable[[Generator], dict[str, float]]) -> None:

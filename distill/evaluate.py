@@ -1,0 +1,236 @@
+"""Any labeller against any label set.
+
+A labeller maps photographs to predictions: a teacher, a student, an exported model. They are scored
+alike: on the photograph at the labels' size, without alignment or test-time augmentation.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.data import ShardPair, match_shards
+from distill.metrics import Prediction, Scores
+from student import Student, load_student
+from teacher.label import TeacherLabeller
+from teacher.painters import load_painter
+from teacher.progress import progress_bar
+from teacher.sample import TASKS, Labels, decode_photograph, resize_photograph
+from teacher.shards import read_pairs
+
+__all__ = [
+    "EvaluateConfig",
+    "Labeller",
+    "PainterLabeller",
+    "Prediction",
+    "StudentLabeller",
+    "evaluate",
+    "evaluate_config",
+    "format_scores",
+    "load_labeller",
+    "read_outputs",
+    "resize_prediction",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Score a teacher or a student against labels, such as the ground truth of scenes."""
+
+    labeller: Path
+    """Folder of a teacher (model_index.json) or of a student (student.json)."""
+    images: Path
+    """Image shards, or the folder that holds them."""
+    labels: Path
+    """Folder of the label shards to score against."""
+    tasks: tuple[str, ...] = TASKS
+    """Tasks to score."""
+    limit: int | None = None
+    """Score the first so many photographs only."""
+    batch_size: int = 16
+    """Photographs that are labelled at once."""
+    device: str = "cpu"
+    """Where the labeller runs: cpu or cuda."""
+    out: Path | None = None
+    """Also write the scores to this JSON file."""
+
+
+class Labeller(Protocol):
+    """Everything that maps photographs to labels."""
+
+    @property
+    def name(self) -> str: ...
+
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        """Label photographs (B, H, W, 3) uint8 sRGB; predictions may have another size."""
+        ...
+
+
+class StudentLabeller:
+    """A student, run in float32 at the size that it was trained on."""
+
+    def __init__(self, student: Student, name: str = "student") -> None:
+        self.student = student.eval()
+        self.name = name
+
+    @torch.inference_mode()
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        """As Labeller.predict; photographs are resized to the student's size."""
+        fitted = [resize_photograph(p, *self.student.config.image_size) for p in photographs]
+        images = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2).float() / 255
+        outputs = self.student(images.to(self.student.mean.device))
+        return read_outputs(outputs, self.student)
+
+
+class PainterLabeller:
+    """A teacher; the seed of a painting follows from the photograph's pixels."""
+
+    def __init__(self, teacher: TeacherLabeller, name: str = "teacher") -> None:
+        self.teacher = teacher
+        self.name = name
+
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        """As Labeller.predict, at the teacher's size."""
+        painted = self.teacher.label(list(photographs), [_pixel_seed(p) for p in photographs])
+        return [
+            Prediction(
+                depth_m=labels.depth_m,
+                normal=labels.normal,
+                segment=labels.segment,
+                classes=labels.classes,
+            )
+            for labels in painted
+        ]
+
+
+def _pixel_seed(photograph: np.ndarray) -> int:
+    return int.from_bytes(hashlib.sha256(photograph.tobytes()).digest()[:8], "big")
+
+
+def read_outputs(outputs: Mapping[str, Tensor], student: Student) -> list[Prediction]:
+    """The outputs of a student for a batch as predictions; affine depth is not in metres: None."""
+    arrays: dict[str, np.ndarray] = {}
+    if "depth" in outputs and student.config.depth_kind == "metric":
+        arrays["depth_m"] = outputs["depth"].float().cpu().numpy()
+    if "normal" in outputs:
+        arrays["normal"] = outputs["normal"].float().permute(0, 2, 3, 1).cpu().numpy()
+    if "segment" in outputs:
+        arrays["segment"] = outputs["segment"].argmax(1).cpu().numpy()
+    count = len(next(iter(outputs.values())))
+    return [
+        Prediction(**{k: v[i] for k, v in arrays.items()}, classes=student.config.classes)
+        for i in range(count)
+    ]
+
+
+def load_labeller(path: Path, device: str = "cpu", tasks: Sequence[str] = TASKS) -> Labeller:
+    """The teacher or student in a folder.
+
+    Raises ValueError when the folder holds neither, and what load_painter and load_student raise.
+    """
+    if (path / "student.json").is_file():
+        return StudentLabeller(load_student(path, device), path.name)
+    if (path / "model_index.json").is_file():
+        return PainterLabeller(TeacherLabeller(load_painter(path, device=device), tasks), path.name)
+    raise ValueError(
+        f"{path}: expected the folder of a student (student.json) or of a teacher "
+        "(model_index.json), found neither"
+    )
+
+
+def evaluate(
+    labeller: Labeller,
+    images: Path,
+    labels: Path,
+    *,
+    tasks: Sequence[str] = TASKS,
+    batch_size: int = 16,
+    limit: int | None = None,
+) -> dict:
+    """Scores of a labeller on a label set: "images" and, per task, what metrics.Scores gives.
+
+    images: image shards; labels: folder of label shards of the same names. Raises ValueError when
+    nothing could be scored.
+    """
+    scores = Scores()
+    with progress_bar() as bar:
+        job = bar.add_task(f"evaluate {labeller.name}", total=limit)
+        for group in _groups(match_shards(images, labels), tasks, batch_size, limit):
+            predictions = labeller.predict(np.stack([photograph for photograph, _ in group]))
+            for prediction, (_, truth) in zip(predictions, group, strict=True):
+                scores.update(resize_prediction(prediction, truth.size), truth)
+            bar.advance(job, len(group))
+    result = scores.result()
+    if not result:
+        raise ValueError(f"{labels}: nothing to score: no task of {tasks} in both sides")
+    return {"images": scores.images, **result}
+
+
+def evaluate_config(config: EvaluateConfig) -> dict:
+    """What `potstill evaluate` does: the scores of a labeller, and who was scored on what."""
+    scores = evaluate(
+        load_labeller(config.labeller, config.device, config.tasks),
+        config.images,
+        config.labels,
+        tasks=config.tasks,
+        batch_size=config.batch_size,
+        limit=config.limit,
+    )
+    return {"labeller": str(config.labeller), "labels": str(config.labels), **scores}
+
+
+def format_scores(scores: Mapping[str, Any]) -> str:
+    """Scores as lines of text, one for each task."""
+    lines = [f"{scores['labeller']} on {scores['images']} photographs of {scores['labels']}"]
+    for task in TASKS:
+        numbers = {k: v for k, v in scores.get(task, {}).items() if isinstance(v, float)}
+        if numbers:
+            lines.append(f"{task:<8}" + "".join(f"  {k} {v:.3f}" for k, v in numbers.items()))
+    return "\n".join(lines)
+
+
+def _groups(
+    pairs: Sequence[ShardPair], tasks: Sequence[str], batch_size: int, limit: int | None
+) -> Iterator[list[tuple[np.ndarray, Labels]]]:
+    """Photographs at their labels' size, in groups of one size."""
+    group: list[tuple[np.ndarray, Labels]] = []
+    for _, photo, labels in islice(_samples(pairs, tasks), limit):
+        if group and (len(group) == batch_size or group[0][1].size != labels.size):
+            yield group
+            group = []
+        group.append((resize_photograph(decode_photograph(photo), *labels.size), labels))
+    if group:
+        yield group
+
+
+def _samples(
+    pairs: Sequence[ShardPair], tasks: Sequence[str]
+) -> Iterator[tuple[str, bytes, Labels]]:
+    for pair in pairs:
+        yield from read_pairs(pair.images, pair.labels, tasks=tasks)
+
+
+def resize_prediction(prediction: Prediction, size: tuple[int, int]) -> Prediction:
+    """A prediction at another (height, width): the nearest pixels, so that no surfaces blend."""
+
+    def nearest(plane: np.ndarray | None) -> np.ndarray | None:
+        if plane is None or plane.shape[:2] == size:
+            return plane
+        rows, columns = (
+            (2 * np.arange(wanted) + 1) * found // (2 * wanted)
+            for wanted, found in zip(size, plane.shape[:2])
+        )
+        return plane[rows][:, columns]
+
+    return Prediction(
+        depth_m=nearest(prediction.depth_m),
+        normal=nearest(prediction.normal),
+        segment=nearest(prediction.segment),
+        classes=prediction.classes,
+    )

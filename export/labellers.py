@@ -1,0 +1,108 @@
+"""Everything that maps photographs to labels, found by its path: teacher, student or ONNX file.
+
+PyTorch is imported only for what needs it: the process that times an ONNX file shall not carry it.
+"""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from distill.metrics import Prediction
+from export.session import Prediction as DevicePrediction
+from export.session import Predictor
+from teacher.provenance import sha256_file
+from teacher.sample import resize_photograph
+
+if TYPE_CHECKING:
+    from distill.evaluate import Labeller
+
+CACHED_INSTRUCTIONS = "instructions.safetensors"
+"""Embeddings of a teacher's instructions: inputs, not parameters."""
+
+
+class OnnxLabeller:
+    """An exported student behind the interface that teachers and checkpoints have."""
+
+    def __init__(self, path: Path, *, threads: int | None = None):
+        self.name = path.stem
+        self.predictor = Predictor(path, threads=threads)
+        self.height_px, self.width_px = self.predictor.metadata["trained_px"]
+
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        """As Labeller.predict, at the size that the student was trained on, as a student does."""
+        fitted = [resize_photograph(p, self.height_px, self.width_px) for p in photographs]
+        found = self.predictor(np.stack(fitted))
+        return [self._row(found[row]) for row in range(len(fitted))]
+
+    def _row(self, found: DevicePrediction) -> Prediction:
+        """Affine depth is not in metres: None."""
+        metric = self.predictor.metadata["depth_kind"] == "metric"
+        return Prediction(
+            depth_m=found.depth_m if metric else None,
+            normal=found.normal,
+            segment=found.segment,
+            classes=found.classes,
+        )
+
+
+def load_labeller(path: Path, *, threads: int | None = None) -> "Labeller":
+    """Open a teacher folder, a student folder or an ONNX file; the errors of each pass through.
+
+    threads: CPU threads for an operator; of PyTorch's labellers, those of the whole process.
+    """
+    if path.suffix == ".onnx":
+        return OnnxLabeller(path, threads=threads)
+    import torch
+
+    from distill.evaluate import load_labeller as load_torch_labeller
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return load_torch_labeller(path)
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files that hold a labeller's weights: the ONNX file, or every safetensors of a folder."""
+    if path.suffix == ".onnx":
+        return [path]
+    return [p for p in sorted(path.rglob("*.safetensors")) if p.name != CACHED_INSTRUCTIONS]
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes on disk of a labeller's weights."""
+    return sum(file.stat().st_size for file in weight_files(path))
+
+
+def count_parameters(path: Path) -> int:
+    """Numbers in a labeller's weights, read from the files' headers."""
+    if path.suffix == ".onnx":
+        return _onnx_parameters(path)
+    return sum(_safetensors_parameters(file) for file in weight_files(path))
+
+
+def _safetensors_parameters(path: Path) -> int:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as tensors:
+        names = list(tensors.keys())
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in names)
+
+
+def _onnx_parameters(path: Path) -> int:
+    """Floating-point numbers among the initialisers; shapes and indices are no parameters."""
+    import onnx
+
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+    tensors = onnx.load(path, load_external_data=False).graph.initializer
+    return sum(math.prod(t.dims) for t in tensors if t.data_type in floats)
+
+
+def weights_sha256(path: Path) -> str:
+    """Which weights these are: the file's digest, or that of a teacher's card."""
+    if not (path / "teacher.json").is_file():
+        return sha256_file(weight_files(path)[0])
+    from teacher.painters.card import read_card
+
+    return read_card(path, path_or_hub_id=str(path)).weights_sha256

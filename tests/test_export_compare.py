@@ -1,0 +1,265 @@
+"""The whole comparison on a tiny teacher, a tiny student and rendered scenes."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from exported import onnx_file, photographs, student_folder
+from PIL import Image
+from rich.console import Console
+from samples import make_labels
+from tiny import build_teacher
+
+from distill.metrics import Prediction
+from export.compare import CompareConfig, compare, shown_path
+from export.figures import comparison_table
+from export.findings import HeldOut, examine, read_held_out, take
+from export.labellers import load_labeller
+from teacher.palette import distinct_colors
+from teacher.scenes import CLASSES
+from teacher.scenes.shards import ScenesConfig, write_scene_shards
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Teacher, student, ONNX file, held-out scenes and real photographs of 32 px."""
+    folder = tmp_path_factory.mktemp("world")
+    palette = distinct_colors(len(CLASSES)).tolist()
+    build_teacher(folder / "teacher", classes=CLASSES, palette=palette)
+    write_scene_shards(
+        ScenesConfig(out=folder / "held-out", count=6, size_px=32, labels=True, per_shard=4)
+    )
+    write_real(folder / "real")
+    return folder
+
+
+def write_real(folder: Path) -> None:
+    """Three photographs: one with depth and normals, one with classes of its own, one bare."""
+    folder.mkdir()
+    rows = []
+    for index, photograph in enumerate(photographs()[:3]):
+        Image.fromarray(photograph).save(folder / f"{index}.jpg")
+        rows.append({"id": f"place/{index}", "source": f"s{index}", "rgb": f"{index}.jpg"})
+    size = photographs()[0].shape[:2]
+    cv2.imwrite(str(folder / "depth.png"), np.full(size, 2000, np.uint16))
+    Image.fromarray(np.full((*size, 3), (128, 128, 0), np.uint8)).save(folder / "normal.png")
+    rows[0] |= {"depth": "depth.png", "normal": "normal.png", "depth_scale": 1000.0}
+    rows[1] |= {"seg": "seg.png", "licence": "CC BY 4.0"}
+    (folder / "manifest.json").write_text(json.dumps(rows))
+
+
+def make_config(world: Path, out: Path, **fields: object) -> CompareConfig:
+    given = {
+        "teacher": world / "teacher",
+        "student": student_folder(),
+        "onnx": onnx_file(),
+        "images": world / "held-out" / "images",
+        "labels": world / "held-out" / "labels",
+        "out": out,
+        "real": world / "real",
+        "runs": 3,
+        "resamples": 20,
+        "pictures": 2,
+        "batch": 4,
+    }
+    return CompareConfig(**{**given, **fields})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def out(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison."""
+    folder = tmp_path_factory.mktemp("comparison")
+    compare(make_config(world, folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def comparison(out: Path) -> dict:
+    return json.loads((out / "comparison.json").read_text())
+
+
+def test_every_promised_key_is_there(comparison: dict) -> None:
+    for name in ("teacher", "student", "onnx_fp32"):
+        row = comparison["labellers"][name]
+        assert set(row["depth"]) >= {"delta1", "absrel", "rmse_m"}
+        assert set(row["normal"]) >= {"mean_deg", "median_deg", "within_11_25"}
+        assert set(row["segment"]) >= {"miou", "accuracy"}
+        assert row["latency_ms"]["min"] <= row["latency_ms"]["p50"] <= row["latency_ms"]["p90"]
+        assert row["latency_ms"]["p90"] <= row["latency_ms"]["p99"]
+        assert row["latency"]["n"] == 3
+        assert row["images_per_s"] > 0
+        assert row["params"] > 1000
+        assert row["size_bytes"] > row["params"]
+    for key in ("agreement", "retention"):
+        assert set(comparison[key]) == {"depth", "normal", "segment"}
+    assert comparison["speedup"] > 0
+    assert comparison["images"] == 6
+    assert comparison["resolution"] == [32, 32]
+    assert comparison["machine"]["cpu"]
+
+
+def test_the_onnx_file_scores_as_its_student_does(comparison: dict) -> None:
+    student, onnx = (comparison["labellers"][name] for name in ("student", "onnx_fp32"))
+    for task, metric in (("depth", "rmse_m"), ("normal", "mean_deg"), ("segment", "miou")):
+        assert onnx[task][metric] == pytest.approx(student[task][metric], rel=1e-3)
+    assert onnx["params"] == pytest.approx(student["params"], rel=0.05)
+
+
+def test_retention_is_the_ratio_of_what_is_listed(comparison: dict) -> None:
+    teacher, student = (comparison["labellers"][name] for name in ("teacher", "student"))
+    normal = teacher["normal"]["mean_deg"] / student["normal"]["mean_deg"]
+    assert comparison["retention"]["normal"] == pytest.approx(normal)
+    segment = student["segment"]["miou"] / teacher["segment"]["miou"]
+    assert comparison["retention"]["segment"] == pytest.approx(segment)
+    speedup = (
+        teacher["latency_ms"]["p50"] / comparison["labellers"]["onnx_fp32"]["latency_ms"]["p50"]
+    )
+    assert comparison["speedup"] == pytest.approx(speedup)
+
+
+def test_intervals_hold_their_values(comparison: dict) -> None:
+    row = comparison["labellers"]["student"]
+    low, high = row["interval_95"]["normal"]["mean_deg"]
+    assert low <= row["normal"]["mean_deg"] <= high
+    low, high = comparison["retention_interval_95"]["normal"]
+    assert low <= comparison["retention"]["normal"] <= high
+
+
+def test_real_photographs_are_scored_where_there_is_truth(comparison: dict) -> None:
+    real = comparison["real"]
+    assert real["images"] == 3
+    assert real["counts"] == {"depth": 1, "normal": 1}
+    for row in real["labellers"].values():
+        assert set(row) == {"depth", "normal", "depth_aligned"}
+        assert row["depth_aligned"]["median_absrel"] <= 1
+    assert set(real["agreement"]) == {"depth", "normal", "segment"}
+
+
+class Page(HTMLParser):
+    """What a page refers to, and how its elements nest."""
+
+    VOID = frozenset({"meta", "img", "path", "line", "rect", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_report_is_one_file_that_fetches_nothing(out: Path) -> None:
+    html = (out / "report" / "index.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert page.open == []
+    assert all(source.startswith(("data:image/", "#")) for source in page.sources)
+    assert not any(word in html for word in ("http://", "https://", "@import", "url(", "<script"))
+    assert len(html) < 2_000_000
+    # 3 tasks x 2 photographs x 5 pictures, the worst, the real ones, and the ball.
+    assert sum(source.startswith("data:image/") for source in page.sources) > 30
+    for word in ("Surface normals", "Real photographs", "CC BY 4.0", "column", "Provenance"):
+        assert word in page.text
+
+
+def test_the_table_for_the_terminal(comparison: dict) -> None:
+    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(comparison_table(comparison))
+    text = console.export_text()
+    for word in ("Teacher", "Student", "ONNX", "mean IoU", "times as fast", "parameters"):
+        assert word in text
+
+
+def held_out(world: Path) -> list[HeldOut]:
+    return list(read_held_out(world / "held-out" / "images", world / "held-out" / "labels"))
+
+
+def test_scores_do_not_depend_on_the_batch(world: Path, comparison: dict) -> None:
+    paths = {"teacher": world / "teacher", "student": student_folder()}
+    labellers = {name: load_labeller(path) for name, path in paths.items()}
+    found = examine(labellers, held_out(world), batch=1, where="here")
+    assert found.keys[-1] == "000001/train-0000005"
+    for name, tally in found.against_truth.items():
+        before, after = comparison["labellers"][name], tally.result()
+        for task, metric in (("depth", "rmse_m"), ("normal", "mean_deg"), ("segment", "accuracy")):
+            assert after[task][metric] == pytest.approx(before[task][metric], 1e-3)
+
+
+class Repeat:
+    """A labeller that says the same of every photograph."""
+
+    def __init__(self, prediction: Prediction):
+        self.name, self.prediction = "repeat", prediction
+
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        return [self.prediction] * len(photographs)
+
+
+def test_agreement_goes_by_the_names_of_classes_even_without_truth() -> None:
+    ids = np.arange(12 * 17).reshape(12, 17) % 3
+    teacher = Repeat(Prediction(segment=ids, classes=("sky", "ground", "box")))
+    student = Repeat(Prediction(segment=(ids + 1) % 3, classes=("box", "sky", "ground")))
+    truth = make_labels(0, segment=None, classes=(), instance=None)
+    photograph = np.zeros((12, 17, 3), np.uint8)
+    items = [HeldOut(key=key, photograph=photograph, truth=truth) for key in "abc"]
+    found = examine({"teacher": teacher, "student": student}, items, batch=2, where="here")
+    assert found.agreement.result()["segment"]["miou"] == 1
+    assert found.classes == ("sky", "ground", "box")
+    assert found.against_truth["student"].result() == {}
+
+
+def test_nothing_to_compare_on(world: Path) -> None:
+    with pytest.raises(ValueError, match="here: no labelled photograph"):
+        examine({"student": load_labeller(student_folder())}, [], batch=1, where="here")
+
+
+def test_a_limit_is_kept(world: Path) -> None:
+    assert [item.key for item in take(held_out(world), 2)] == [
+        "000000/train-0000000",
+        "000000/train-0000001",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "message"),
+    [
+        ({"teacher": Path("nowhere")}, ValueError, "nowhere: expected the folder"),
+        ({"onnx": Path("nowhere.onnx")}, FileNotFoundError, r"nowhere\.onnx: no such ONNX file"),
+        ({"images": Path("nowhere")}, FileNotFoundError, "nowhere: no such file or folder"),
+        ({"labels": Path("nowhere")}, FileNotFoundError, "no such label shard"),
+        ({"real": Path("nowhere")}, FileNotFoundError, r"manifest\.json: no such file"),
+    ],
+)
+def test_what_is_missing_is_named(
+    fields: dict, error: type[Exception], message: str, world: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        compare(make_config(world, tmp_path, **fields))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_paths_are_shown_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shown_path(tmp_path / "runs" / "student") == str(Path("runs/student"))
+    assert shown_path(Path("/elsewhere")) == "/elsewhere"
+
+
+@pytest.mark.parametrize("field", ["limit", "batch", "runs", "threads", "resamples"])
+def test_numbers_out_of_range(field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field}: expected at least 1, found 0"):
+        make_config(Path(), Path(), **{field: 0})
