@@ -1,13 +1,16 @@
 """The best that a teacher could do: its codecs and its autoencoder, without its denoiser."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from distill.data import match_shards
+from distill.evaluate import EvaluateConfig
 from distill.metrics import Prediction, Scores
 from teacher.label import TeacherLabeller, card_palette
 from teacher.painters import load_painter
+from teacher.painters.flux_control import FluxControlPainter
 from teacher.progress import track
 from teacher.sample import TASKS
 from teacher.shards import read_pairs
@@ -35,8 +38,16 @@ def ceiling(teacher: Path, images: Path, labels: Path, limit: int | None = None)
     return {"images": scores.images, **scores.result()}
 
 
+def ceiling_config(config: EvaluateConfig) -> dict:
+    """What `potstill evaluate --ceiling` does."""
+    scores = ceiling(config.labeller, config.images, config.labels, config.limit)
+    name = f"ceiling of {config.labeller}"
+    return {"labeller": name, "labels": str(config.labels), **scores}
+
+
 def _redraw(labeller: TeacherLabeller, paintings: dict[str, np.ndarray]) -> Prediction:
-    redrawn = labeller.painter.round_trip(np.stack([paintings[task] for task in TASKS]))
+    painter = cast(FluxControlPainter, labeller.painter)
+    redrawn = painter.round_trip(np.stack([paintings[task] for task in TASKS]))
     read = labeller.read(dict(zip(TASKS, redrawn)))
     return Prediction(
         depth_m=read.depth_m, normal=read.normal, segment=read.segment, classes=read.classes

@@ -13,7 +13,7 @@ def train(argv: list[str]) -> int:
   potstill train --images shards/ --labels labels/ --out runs/student --steps 2000 --tasks '[depth]'
   potstill train --images shards/ --labels labels/ --out runs/student --steps 20000 --resume true"""
     config = parse_arguments(TrainConfig, argv, prog="potstill train", examples=examples)
-    print(f"{run_training(config)}: student.safetensors, student.json, run.json, metrics.csv")
+    print(f"{run_training(config)}: student.safetensors, student.json, run.json, metrics/")
     return 0
 
 
@@ -21,13 +21,15 @@ def evaluate(argv: list[str]) -> int:
     """Score a teacher or a student against labels."""
     import json
 
+    from distill.ceiling import ceiling_config
     from distill.evaluate import EvaluateConfig, evaluate_config, format_scores
 
     examples = """\
   potstill evaluate --labeller runs/student --images heldout/ --labels heldout/labels
-  potstill evaluate --labeller teacher/embedded --images heldout/ --labels heldout/labels"""
+  potstill evaluate --labeller teacher/embedded --images heldout/ --labels heldout/labels
+  potstill evaluate --ceiling --labeller teacher/embedded --images held/ --labels held/labels"""
     config = parse_arguments(EvaluateConfig, argv, prog="potstill evaluate", examples=examples)
-    scores = evaluate_config(config)
+    scores = ceiling_config(config) if config.ceiling else evaluate_config(config)
     if config.out is not None:
         config.out.parent.mkdir(parents=True, exist_ok=True)
         config.out.write_text(json.dumps(scores, indent=2) + "\n")

@@ -57,6 +57,8 @@ class EvaluateConfig:
     """Photographs that are labelled at once."""
     device: str = "cpu"
     """Where the labeller runs: cpu or cuda."""
+    ceiling: bool = False
+    """Score what a teacher's codecs and autoencoder keep of the labels, without its denoiser."""
     out: Path | None = None
     """Also write the scores to this JSON file."""
 

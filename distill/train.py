@@ -35,7 +35,7 @@ class TrainConfig:
     labels: Path
     """Folder of the label shards that `potstill label` wrote."""
     out: Path
-    """Folder of the student: weights, configuration, run.json, metrics.csv, checkpoints."""
+    """Folder of the student: weights, configuration, run.json, metrics/, checkpoints/."""
     tasks: tuple[str, ...] = TASKS
     """What the student learns, of depth, normal and segment."""
     minutes: float | None = None

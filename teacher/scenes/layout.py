@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from teacher.scenes.builder import Frame, SceneBuilder, rotation
-from teacher.scenes.materials import Material, Pattern
+from teacher.scenes.materials import Material, Pattern, gray
 from teacher.scenes.objects import (
     CEILING,
     FOOTPRINT_M,
@@ -14,6 +14,7 @@ from teacher.scenes.objects import (
     OBJECTS,
     WALL,
     any_material,
+    dimmed,
     random_color,
 )
 
@@ -98,15 +99,16 @@ def _choose(rng: np.random.Generator, difficulty: float, typical) -> Material:
 
 def _floor_material(rng: np.random.Generator) -> Material:
     base = random_color(rng, (0.2, 0.6), 0.3)
-    second = tuple(c * rng.uniform(0.3, 0.7) for c in base)
+    second = dimmed(rng, base, 0.3, 0.7)
     pattern = Pattern(rng.choice([Pattern.CHECKER, Pattern.WOOD, Pattern.TILES, Pattern.NOISE]))
-    period_m = {Pattern.WOOD: 0.12, Pattern.NOISE: 0.3}.get(pattern, rng.choice([0.3, 0.5]))
+    tile_m = float(rng.choice([0.3, 0.5]))
+    period_m = {Pattern.WOOD: 0.12, Pattern.NOISE: 0.3}.get(pattern, tile_m)
     return Material(base, second, pattern, period_m=period_m, gloss=rng.uniform(0, 0.3))
 
 
 def _wall_material(rng: np.random.Generator) -> Material:
     base = random_color(rng, (0.45, 0.85), 0.25)
-    second = tuple(c * rng.uniform(0.6, 0.9) for c in base)
+    second = dimmed(rng, base, 0.6, 0.9)
     pattern = Pattern(rng.choice([Pattern.PLAIN, Pattern.STRIPES, Pattern.BRICK, Pattern.GRADIENT]))
     period_m = {Pattern.BRICK: 0.08, Pattern.STRIPES: 0.25}.get(pattern, 1.0)
     return Material(base, second, pattern, period_m=period_m, mottle=0.1)
@@ -125,7 +127,7 @@ def _grass(rng: np.random.Generator) -> Material:
     if rng.uniform() < 0.4:  # paved
         level = rng.uniform(0.25, 0.5)
         pattern = Pattern(rng.choice([Pattern.TILES, Pattern.NOISE, Pattern.BRICK]))
-        return Material((level,) * 3, (0.6 * level,) * 3, pattern, period_m=rng.choice([0.3, 0.5]))
+        return Material(gray(level), gray(0.6 * level), pattern, period_m=rng.choice([0.3, 0.5]))
     level = rng.uniform(0.6, 1.1)
     green = (0.20 * level, 0.30 * level, 0.08 * level)
     soil = (0.20 * level, 0.17 * level, 0.08 * level)
@@ -147,9 +149,7 @@ def _room(scene: SceneBuilder, rng: np.random.Generator, choose) -> Bounds:
     floor = (middle_x, -0.05, middle_z)
     scene.box(GROUND, choose(_floor_material), center_m=floor, half_m=flat, **place)
     level = rng.uniform(0.6, 0.9)
-    plaster = Material(
-        (level,) * 3, (level * 0.9,) * 3, Pattern.TILES, period_m=rng.choice([0.6, 9])
-    )
+    plaster = Material(gray(level), gray(level * 0.9), Pattern.TILES, period_m=rng.choice([0.6, 9]))
     top = (middle_x, height_m + 0.05, middle_z)
     scene.box(CEILING, plaster, center_m=top, half_m=flat, **place)
     cladding = choose(_wall_material)

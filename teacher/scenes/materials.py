@@ -9,6 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Color = tuple[float, float, float]
+"""Linear RGB, 0..1."""
+
+
+def gray(level: float) -> Color:
+    """A colour without hue."""
+    return level, level, level
+
 
 class Pattern(IntEnum):
     """How the two colours of a material alternate."""
@@ -27,8 +35,8 @@ class Pattern(IntEnum):
 class Material:
     """Two linear-RGB colours, a pattern of period `period_m`, a share of gloss and of mottling."""
 
-    color: tuple[float, float, float]
-    second: tuple[float, float, float]
+    color: Color
+    second: Color
     pattern: Pattern = Pattern.PLAIN
     period_m: float = 0.5
     gloss: float = 0.0

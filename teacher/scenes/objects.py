@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from teacher.scenes.builder import Frame, SceneBuilder, rotation
-from teacher.scenes.materials import Material, Pattern
+from teacher.scenes.materials import Color, Material, Pattern, gray
 from teacher.scenes.primitives import Kind
 
 CLASSES = (
@@ -29,12 +29,19 @@ CLASSES = (
 SKY, GROUND, WALL, CEILING, TABLE, SHELF, STAIRS, COLUMN, TREE, BOX, TOY = range(len(CLASSES))
 
 
-def random_color(rng: np.random.Generator, value: tuple[float, float], saturation: float) -> tuple:
+def random_color(rng: np.random.Generator, value: tuple[float, float], saturation: float) -> Color:
     """A linear RGB colour of random hue, brightness in `value`, saturation up to `saturation`."""
     hue, level = rng.uniform(), rng.uniform(*value)
     amount = saturation * rng.uniform(0.4, 1.0)
     ramp = np.abs(np.mod(hue + np.array([0.0, 2 / 3, 1 / 3]), 1.0) * 6 - 3) - 1
-    return tuple(float(c) for c in level * (1 - amount + amount * np.clip(ramp, 0, 1)))
+    red, green, blue = (level * (1 - amount + amount * np.clip(ramp, 0, 1))).tolist()
+    return red, green, blue
+
+
+def dimmed(rng: np.random.Generator, color: Color, low: float, high: float) -> Color:
+    """Each channel of a colour times a factor of its own in low..high."""
+    red, green, blue = (channel * rng.uniform(low, high) for channel in color)
+    return red, green, blue
 
 
 def wood(rng: np.random.Generator) -> Material:
@@ -49,14 +56,14 @@ def stone(rng: np.random.Generator) -> Material:
     """Pale, mottled stone or plaster."""
     level = rng.uniform(0.4, 0.75)
     color = (level, level * rng.uniform(0.92, 1.0), level * rng.uniform(0.82, 1.0))
-    second = (0.6 * level,) * 3
+    second = gray(0.6 * level)
     return Material(color, second, Pattern.NOISE, period_m=rng.uniform(0.2, 0.5), gloss=0.05)
 
 
 def concrete(rng: np.random.Generator) -> Material:
     """Gray concrete."""
     level = rng.uniform(0.25, 0.5)
-    return Material((level,) * 3, (0.8 * level,) * 3, Pattern.NOISE, period_m=0.3)
+    return Material(gray(level), gray(0.8 * level), Pattern.NOISE, period_m=0.3)
 
 
 def painted(rng: np.random.Generator) -> Material:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,21 +38,22 @@ class AutoencoderConfig:
 
 def build_autoencoder(widths: tuple[int, ...]) -> AutoencoderKL:
     """A fresh AutoencoderKL: factor 8, 16 latent channels, one layer a level, no attention."""
-    return AutoencoderKL(
-        in_channels=3,
-        out_channels=3,
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        block_out_channels=widths,
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=min(8, widths[0]),
-        mid_block_add_attention=False,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        scaling_factor=1.0,
-        shift_factor=0.0,
-    )
+    config = {
+        "in_channels": 3,
+        "out_channels": 3,
+        "down_block_types": ("DownEncoderBlock2D",) * len(widths),
+        "up_block_types": ("UpDecoderBlock2D",) * len(widths),
+        "block_out_channels": widths,
+        "layers_per_block": 1,
+        "latent_channels": LATENT_CHANNELS,
+        "norm_num_groups": min(8, widths[0]),
+        "mid_block_add_attention": False,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+        "scaling_factor": 1.0,
+        "shift_factor": 0.0,
+    }
+    return cast(AutoencoderKL, AutoencoderKL.from_config(config))
 
 
 def to_input(pictures: np.ndarray) -> Tensor:
@@ -68,8 +70,8 @@ def _draw(pictures: np.ndarray, count: int, rng: np.random.Generator) -> Tensor:
 
 def _step_loss(kl_weight: float, model: AutoencoderKL, pictures: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        posterior = model.encode(pictures).latent_dist
-        rebuilt = model.decode(posterior.sample()).sample.float()
+        posterior = model.encode(pictures, return_dict=False)[0]
+        rebuilt = model.decoder(posterior.sample()).float()
     kl = posterior.kl().mean() / posterior.mean[0].numel()
     return picture_loss(rebuilt, pictures) + kl_weight * kl
 
@@ -124,7 +126,7 @@ def one_cycle(share: float) -> float:
 @torch.inference_mode()
 def fit_scaling(model: AutoencoderKL, pictures: Tensor) -> None:
     """Set shift and scale so that latents have mean 0 and standard deviation 1 over all values."""
-    latents = model.encode(pictures).latent_dist.mode()
+    latents = model.encode(pictures, return_dict=False)[0].mode()
     shift, scale = latents.mean().item(), 1 / latents.std().item()
     model.register_to_config(shift_factor=shift, scaling_factor=scale)
 
@@ -134,6 +136,6 @@ def encode_latents(model: AutoencoderKL, pictures: np.ndarray) -> Tensor:
     """uint8 (B, H, W, 3) -> normalised latents (B, 16, H/8, W/8) bfloat16, the posterior's mode."""
     batch = to_input(pictures)
     with torch.autocast("cpu", torch.bfloat16):
-        latents = model.encode(batch).latent_dist.mode().float()
+        latents = model.encode(batch, return_dict=False)[0].mode().float()
     latents = (latents - model.config["shift_factor"]) * model.config["scaling_factor"]
     return latents.bfloat16()

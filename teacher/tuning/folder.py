@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
-import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxControlPipeline
 from safetensors.torch import save_file
 
@@ -26,14 +26,14 @@ def write_teacher(
     licence: str = "Apache-2.0",
 ) -> Path:
     """Save denoiser and autoencoder in bfloat16, the instructions, and teacher.json."""
-    pipeline = FluxControlPipeline(
+    pipeline = cast(Any, FluxControlPipeline)(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=False, shift=1.0),
-        vae=autoencoder.to(torch.bfloat16),
+        vae=autoencoder.bfloat16(),
         text_encoder=None,
         tokenizer=None,
         text_encoder_2=None,
         tokenizer_2=None,
-        transformer=generator.denoiser.to(torch.bfloat16),
+        transformer=generator.denoiser.bfloat16(),
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     save_file(generator.instructions.as_tensors(), folder / "instructions.safetensors")
