@@ -28,7 +28,7 @@ test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 benchmark: .venv/installed-dev
-	$(BIN)/python -m pytest tests/benchmarks -m "" --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks -o addopts="" --benchmark-only
 
 clean:
 	rm -rf .venv runs

@@ -19,7 +19,7 @@ from distill.objective import Objective
 from distill.optimisation import Optimisation
 from distill.schedule import Budget
 from student import Student, StudentConfig, build_student, save_student
-from student.model import BACKBONE, BACKBONE_ARGUMENTS
+from student.model import BACKBONE, BACKBONE_ARGUMENTS, DECODER_DIM
 from teacher.provenance import sha256_file, write_run
 from teacher.sample import TASKS
 
@@ -48,7 +48,7 @@ class TrainConfig:
     """Keyword arguments of timm.create_model; give {} with another backbone."""
     weights: str = "scratch"
     """Weights of the backbone: scratch, hub (timm's, downloaded), or a safetensors file."""
-    decoder_dim: int = 64
+    decoder_dim: int = DECODER_DIM
     """Channels of the decoder that the tasks share."""
     depth_kind: str = "metric"
     """Kind of depth that the student predicts, metric or affine; that of the labels."""

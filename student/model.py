@@ -29,6 +29,8 @@ BACKBONE = "swiftformer_xs"
 BACKBONE_ARGUMENTS = {"embed_dims": [32, 48, 96, 160], "layers": [1, 1, 3, 2]}
 """A hybrid ViT of 0.9 M parameters; with batch norm it learns fast from few photographs."""
 
+DECODER_DIM = 64
+
 LOG_DEPTH_RANGE = (-3.0, 7.0)
 """Metric depth stays within exp of this: 5 cm to 1.1 km, so that no pixel is zero or infinite."""
 MEAN_LOG_DEPTH = 1.5
@@ -54,7 +56,7 @@ class StudentConfig:
     """"metric": metres; "affine": 0 (near) to 1 (far), up to an unknown scale and shift."""
     image_size: tuple[int, int] = (128, 128)
     """Height and width in pixels of the images that it is trained on."""
-    decoder_dim: int = 64
+    decoder_dim: int = DECODER_DIM
     """Channels of the decoder that the tasks share."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Mean of the sRGB channels, in 0..1, subtracted from an image."""

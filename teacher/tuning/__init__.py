@@ -1,6 +1,6 @@
 """Train a small generator from scratch and tune it on instructions to paint labels.
 
-    scenes -> autoencoder -> latents -> generator of scenes -> painter of labels -> decoder
+    scenes -> autoencoder -> latents -> generator of scenes -> painter of labels -> teacher folder
 
 Every stage leaves a file in the run's folder and is passed over when that file is there, so a run
 that was stopped goes on where it was.
@@ -25,7 +25,6 @@ from teacher.tuning.denoiser import Generator
 from teacher.tuning.folder import write_teacher
 from teacher.tuning.latents import cache_latents
 from teacher.tuning.paintings import Paints, paint_shards
-from teacher.tuning.polish import polish_decoder
 from teacher.tuning.recipes import RECIPES, Recipe
 from teacher.tuning.stages import INSTRUCTIONS, StageConfig, train_stage
 
@@ -57,7 +56,7 @@ def recipe_of(config: TuneConfig) -> Recipe:
         stage: replace(
             getattr(recipe, stage), minutes=getattr(recipe, stage).minutes * config.budget
         )
-        for stage in ("autoencoder", "base", "painting", "polish")
+        for stage in ("autoencoder", "base", "painting")
     }
     return replace(recipe, **stretched)
 
@@ -84,24 +83,13 @@ def tune(config: TuneConfig) -> Path:
         scenes.out / "images", scenes.out / "labels", paints, out / "paintings.npy", threads
     )
     autoencoder = _autoencoder(pictures, recipe, out / "autoencoder", config.seed, threads)
-    latents = cache_latents(autoencoder, pictures, out / "latents.safetensors")
+    latents = cache_latents(
+        autoencoder, pictures, out / "latents.safetensors", mirrored=recipe.mirrored
+    )
     torch.manual_seed(config.seed)
     generator = Generator(recipe.denoiser, INSTRUCTIONS)
     for name, stage in (("generator", recipe.base), ("painter", recipe.painting)):
         _stage(generator, latents, stage, out, name, config.seed, threads)
-    polished = out / "polished"
-    if not (polished / "config.json").exists():
-        polish_decoder(
-            autoencoder,
-            generator,
-            latents,
-            pictures,
-            recipe.polish,
-            polished,
-            config.seed,
-            threads,
-        )
-    autoencoder = AutoencoderKL.from_pretrained(polished).eval()
     folder = out / "teacher"
     write_teacher(folder, recipe.name, autoencoder, generator, paints, recipe.size_px)
     console.log(f"teacher: {folder}")

@@ -164,12 +164,6 @@ def velocity_loss(model: "Generator", batch: Batch) -> Tensor:
     return batch.weight * (velocity - batch.target).square().mean((1, 2, 3))
 
 
-def predict_paintings(model: "Generator", photo: Tensor, instruction: Tensor) -> Tensor:
-    """Latents of paintings in one step from zeros: photo (B, 16, h, w) -> the same shape."""
-    rows = painting_rows(photo, torch.zeros_like(photo), instruction)
-    return -model(rows.noisy, rows.source, rows.t, rows.instruction)
-
-
 class Ema:
     """Exponential moving average of a module's parameters, with a warm-up of its horizon."""
 

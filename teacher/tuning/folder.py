@@ -26,6 +26,7 @@ def write_teacher(
     licence: str = "Apache-2.0",
 ) -> Path:
     """Save denoiser and autoencoder in bfloat16, the instructions, and teacher.json."""
+    autoencoder.register_to_config(_name_or_path=name)  # else the path of the training run
     pipeline = cast(Any, FluxControlPipeline)(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=False, shift=1.0),
         vae=autoencoder.bfloat16(),
