@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from distill.data import Batch
+from distill.samples import Batch
 
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from webdataset.filters import select
 
 from distill.augment import augment
-from distill.data import Batch, LabelledShards, Packed, held_out, label_keys
+from distill.data import LabelledShards, held_out, label_keys
 from distill.losses import IGNORE_INDEX
+from distill.samples import Batch, Packed
 from teacher.progress import track
 
 BYTES_PER_PIXEL = 16
@@ -158,7 +159,10 @@ class MemoryBatches:
 
 
 class StreamBatches:
-    """Batches for ever from shards on disk, decoded by worker processes."""
+    """Batches for ever from shards on disk, decoded by worker processes.
+
+    A resumed run begins a new pass over the shards, other than with MemoryBatches.
+    """
 
     def __init__(
         self, shards: LabelledShards, settings: LoaderSettings, longest_focal: float

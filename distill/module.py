@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data import Batch
 from distill.evaluate import read_outputs
 from distill.metrics import Scores
 from distill.objective import Objective
 from distill.optimisation import Optimisation
+from distill.samples import Batch
 from distill.schedule import Budget, cosine
 from student import Student
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill import losses
-from distill.data import Batch
 from distill.losses import IGNORE_INDEX, batch_mean
+from distill.samples import Batch
 from teacher.sample import TASKS
 
 

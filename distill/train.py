@@ -105,7 +105,8 @@ def train(config: TrainConfig) -> Path:
     module = DistillModule(student, config.objective, config.optimisation, budget)
     _quieten_lightning()
     trainer = _trainer(config, start_step)
-    trainer.fit(module, loaded.training, loaded.validation, ckpt_path=checkpoint, weights_only=True)
+    validation = loaded.validation if len(loaded.validation) else None
+    trainer.fit(module, loaded.training, validation, ckpt_path=checkpoint, weights_only=True)
     save_student(student, config.out)
     write_run(
         config.out,

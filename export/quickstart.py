@@ -78,7 +78,7 @@ def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
                 labels=labels,
                 out=student,
                 minutes=size["minutes"],
-                resume=(student / "checkpoints").exists(),
+                resume=(student / "checkpoints" / "last.ckpt").exists(),
             )
         )
     onnx, parity = export_student(

@@ -6,6 +6,7 @@ configuration and the schema version), which together rebuild it anywhere.
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from student.backbone import SCRATCH, Backbone
-from student.heads import Decoder, PatchHead
+from student.heads import PATCH_PX, Decoder, PatchHead
 
 STUDENT_SCHEMA = 1
 """Version of student.json and of the names in student.safetensors."""
@@ -98,8 +99,8 @@ class Student(nn.Module):
 
     @property
     def multiple_px(self) -> int:
-        """Height and width of an image are multiples of this."""
-        return self.backbone.multiple_px
+        """Height and width of an image are multiples of this: the backbone's and the decoder's."""
+        return math.lcm(self.backbone.multiple_px, PATCH_PX)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Predict every task that the student was built for.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from distill.augment import augment, flip, random_windows, vary_exposure, zoom
-from distill.data import Batch
+from distill.samples import Batch
 
 SIZE_PX = 64
 FOCAL_PX = 60.0

@@ -11,11 +11,9 @@ from labelled import CLASSES, make_photo, make_scene_labels, write_set
 
 from distill.data import (
     LabelledShards,
-    Packed,
     held_out,
     label_keys,
     match_shards,
-    pack_sample,
     read_facts,
 )
 from distill.loader import (
@@ -27,6 +25,7 @@ from distill.loader import (
     load,
 )
 from distill.losses import IGNORE_INDEX
+from distill.samples import Packed, pack_sample
 from teacher.sample import TASKS, encode_labels
 from teacher.shards import ShardWriter
 

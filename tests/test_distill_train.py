@@ -305,7 +305,7 @@ def test_a_batch_without_a_valid_pixel_is_refused_by_name() -> None:
 
 def make_batch() -> Any:
     """One image of 4 x 8 pixels: sky on the left, unknown on the right, no normals."""
-    from distill.data import Batch
+    from distill.samples import Batch
 
     depth = torch.full((1, 4, 8), 2.0)
     depth[..., 0], depth[..., 7] = math.inf, math.nan
