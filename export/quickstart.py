@@ -36,11 +36,11 @@ class QuickstartConfig:
     """Folder of everything that is made."""
     teacher: Path = EMBEDDED
     """Teacher folder; by default the embedded one."""
-    photographs: int = 2400
+    photographs: int = 2000
     """Unlabeled photographs to render."""
     held_out: int = 128
     """Held-out scenes with exact ground truth to compare on."""
-    minutes: float = 6.0
+    minutes: float = 5.0
     """Training time of the student."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""
