@@ -1,7 +1,6 @@
 """The whole pipeline on one page: scenes, labels, a student, ONNX, and a comparison."""
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from distill.train import TrainConfig, train
 from export.compare import CompareConfig, compare
 from export.figures import comparison_table
 from export.graph import ExportConfig, export_student
+from teacher.cores import usable_cores
 from teacher.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
 from teacher.progress import console
@@ -61,7 +61,7 @@ def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
     """Run all of it, print the table and where things are; returns comparison.json."""
     started = time.monotonic()
     _claim(config)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.threads or usable_cores())
     size = QUICK if config.quick else as_json(config)
     out = config.out
     photographs = _scenes(config, "unlabeled", size["photographs"], labels=False)
@@ -115,7 +115,7 @@ def _scenes(config: QuickstartConfig, split: str, count: int, labels: bool) -> P
             split=split,
             labels=labels,
             per_shard=200,
-            workers=1 if config.quick else config.threads or os.cpu_count() or 1,
+            workers=1 if config.quick else config.threads or usable_cores(),
         )
     )
 
@@ -133,7 +133,7 @@ def _comparison(
         out=config.out,
         real=real,
         real_limit=6 if config.quick else None,
-        threads=config.threads or os.cpu_count() or 1,
+        threads=config.threads or usable_cores(),
         runs=5 if config.quick else 100,
         seconds=2.0 if config.quick else 20.0,
         resamples=50 if config.quick else 1000,

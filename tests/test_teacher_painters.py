@@ -76,7 +76,8 @@ def test_row_of_a_batch_equals_the_single_call(folder: Path, start: str, steps: 
     for row, seed in enumerate(seeds):
         alone = painter.paint(images[row : row + 1], TASKS, [seed])
         for task in TASKS:
-            np.testing.assert_allclose(alone[task][0], together[task][row], rtol=0, atol=1e-5 * steps)
+            row_of_batch, limit = together[task][row], 1e-5 * steps  # rounding adds up
+            np.testing.assert_allclose(alone[task][0], row_of_batch, rtol=0, atol=limit)
 
 
 @pytest.mark.parametrize("steps", [1, 3])

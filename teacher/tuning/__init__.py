@@ -6,7 +6,6 @@ Every stage leaves a file in the run's folder and is passed over when that file 
 that was stopped goes on where it was.
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
+from teacher.cores import usable_cores
 from teacher.palette import Palette
 from teacher.progress import console
 from teacher.provenance import write_run
@@ -64,7 +64,7 @@ def recipe_of(config: TuneConfig) -> Recipe:
 def tune(config: TuneConfig) -> Path:
     """Run all stages and return the teacher's folder."""
     recipe = recipe_of(config)
-    threads = config.threads or os.cpu_count() or 1
+    threads = config.threads or usable_cores()
     torch.set_num_threads(threads)
     out = config.out
     write_run(out, config, recipe=recipe)
