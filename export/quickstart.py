@@ -22,7 +22,7 @@ from teacher.scenes.shards import ScenesConfig, write_scene_shards
 
 REAL_PHOTOGRAPHS = Path("../shared/data/real")
 """Where real photographs with ground truth are looked for, beside the checkout."""
-QUICK = {"photographs": 64, "held_out": 12, "minutes": 0.15}
+QUICK = {"photographs": 32, "held_out": 8, "minutes": 0.1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +132,9 @@ def _comparison(
         labels=held_out / "labels",
         out=config.out,
         real=real,
-        real_limit=6 if config.quick else None,
+        real_limit=4 if config.quick else None,
         threads=config.threads or usable_cores(),
         runs=5 if config.quick else 100,
-        seconds=2.0 if config.quick else 20.0,
+        seconds=1.0 if config.quick else 20.0,
         resamples=50 if config.quick else 1000,
     )
