@@ -2,7 +2,7 @@
 
 Every worker runs forward and backward of its share of a batch on one core, on a replica that
 shares the weights' memory and has gradients of its own. Measured for the embedded denoiser on
-three cores: 2.3 times the samples per second of one batch with three threads an operator.
+three cores: 117 samples a second against 69 with three threads an operator.
 """
 
 import copy

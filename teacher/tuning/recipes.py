@@ -30,9 +30,11 @@ class Recipe:
 def embedded() -> Recipe:
     """The teacher in teacher/embedded/: 6.3 M parameters and an autoencoder of 2.6 M.
 
-    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about 80 minutes: 9 of
-    rendering, 20 for the autoencoder, 5 of encoding, 2 for the generator of scenes, 40 of tuning
-    (3,117 steps of 84 rows). Expected on 128 held-out scenes: delta1 0.90, normals 11.8 degrees,
+    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about 80 minutes: 10
+    of rendering, 20 for the autoencoder, 7 of encoding, 2 for the generator of scenes, 40 of
+    tuning (3,117 steps of 84 rows). The stages were timed one by one; the whole command was not
+    yet run in one go, and README says how the committed autoencoder differs.
+    Expected on 128 held-out scenes: delta1 0.90, normals 11.8 degrees,
     mIoU 0.79; the ceiling is 0.98, 5.6 and 0.92.
     Command: potstill tune --recipe embedded --out runs/teacher
     """
