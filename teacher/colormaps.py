@@ -8,12 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from teacher.arrays import Array, arrays_of
 from teacher.rgb import LEVELS
 
 COLOR_MAPS = ("plasma", "inferno", "viridis")
-
-BLOCK = 1 << 11
-"""Colours in one pass, each against a whole map: 2 MB of distances."""
 
 
 @lru_cache(maxsize=len(COLOR_MAPS))
@@ -28,19 +26,28 @@ def color_map(name: str) -> np.ndarray:
     return colors
 
 
-def nearest_on_map(levels: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=len(COLOR_MAPS))
+def _distances(name: str) -> np.ndarray:
+    """(4, 256) float32: (red, green, blue, 1) @ this = squared distances less |colour|^2."""
+    centres = color_map(name).astype(np.float32).T
+    return np.vstack([-2 * centres, (centres**2).sum(axis=0)])
+
+
+def nearest_on_map(levels: Array, name: str) -> tuple[Array, Array]:
     """Find the nearest colour of a map.
 
-    levels: (..., 3) uint8.
-    Returns its row (...) intp, 0..255, and residual (...) float32, the distance to it in levels.
+    levels: (..., 3) uint8, numpy or torch.
+    Returns its row (...) integer, 0..255, and residual (...) float32, the distance to it in levels.
     """
-    colors = levels.reshape(-1, 3)
-    centres = color_map(name).astype(np.float32)
-    squared_norms = (centres**2).sum(axis=1)
-    row = np.empty(len(colors), np.intp)
-    for start in range(0, len(colors), BLOCK):
-        block = slice(start, start + BLOCK)
-        apart = squared_norms - 2 * colors[block].astype(np.float32) @ centres.T
-        row[block] = apart.argmin(axis=1)  # |point|^2 is the same for every row
-    residual = np.linalg.norm(colors - centres[row], axis=1)
-    return row.reshape(levels.shape[:-1]), residual.reshape(levels.shape[:-1])
+    xp = arrays_of(levels)
+    distances = xp.table(_distances, name)
+    centres = xp.table(color_map, name)
+
+    def nearest(colors: Array) -> tuple[Array, Array]:
+        channels = [xp.cast(colors[..., channel], "float32") for channel in range(3)]
+        one = channels[0] * 0 + 1
+        row = (xp.stack([*channels, one]) @ distances).argmin(1)  # |colour|^2 is one for all rows
+        apart = [channel - centre for channel, centre in zip(channels, centres[row].T)]
+        return row, xp.sqrt(sum(part * part for part in apart))
+
+    return xp.in_passes(nearest, levels, width=distances.shape[1])

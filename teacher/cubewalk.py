@@ -4,11 +4,13 @@ Projecting a colour on it needs no division: the edges run along the axes and en
 so the nearest point is again a colour of 8 bits.
 """
 
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
-from teacher.rgb import BLOCK, LEVELS
+from teacher.arrays import Array, arrays_of
+from teacher.rgb import LEVELS
 
 CUBE_CORNERS = np.array(
     [
@@ -25,7 +27,8 @@ CUBE_CORNERS = np.array(
 """Every corner once, one axis at a time. Source: arXiv 2604.20329 v3, figure 5."""
 
 
-def _cube_path() -> np.ndarray:
+@lru_cache(maxsize=1)
+def cube_path() -> np.ndarray:
     """Every colour of the walk, in order: (1786, 3) uint8, read-only."""
     step = np.arange(LEVELS)[:, None]
     edges = [LEVELS * start + step * (end - start) for start, end in pairwise(CUBE_CORNERS)]
@@ -34,43 +37,52 @@ def _cube_path() -> np.ndarray:
     return path
 
 
-CUBE_PATH = _cube_path()
-
+LAST_STEP = LEVELS * (len(CUBE_CORNERS) - 1)
+"""White; the steps are counted from 0, black."""
 STEP_BITS = 11
 """1785 steps fit in 11 bits; a squared distance to an edge, at most 2 * 255^2, in 20 more."""
 
 
-def nearest_on_cube_walk(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _edges() -> list[tuple[tuple[int, int], ...]]:
+    """For each edge three pairs (channel, its level at the start: 0 or 1), the moving one first."""
+    edges = []
+    for start, end in pairwise(CUBE_CORNERS):
+        channels = np.argsort(start == end, kind="stable").tolist()
+        edges.append(tuple((channel, int(start[channel])) for channel in channels))
+    return edges
+
+
+_EDGES = _edges()
+
+
+def nearest_on_cube_walk(levels: Array) -> tuple[Array, Array]:
     """Project colours on the cube walk.
 
-    levels: (..., 3) uint8.
+    levels: (..., 3) uint8, numpy or torch.
     Returns steps (...) int32, 0..1785 from black to white, and residual (...) float32, the distance
     to the walk in levels. Of two edges at the same distance, the one nearer to black wins.
     """
-    colors = levels.reshape(-1, 3)
-    packed = np.empty(len(colors), np.int32)
-    for start in range(0, len(colors), BLOCK):
-        block = slice(start, start + BLOCK)
-        packed[block] = _nearest_edge(colors[block].T.astype(np.int32))
-    steps = packed & ((1 << STEP_BITS) - 1)
-    residual = np.sqrt(packed >> STEP_BITS, dtype=np.float32)
-    return steps.reshape(levels.shape[:-1]), residual.reshape(levels.shape[:-1])
+    xp = arrays_of(levels)
+    (packed,) = xp.in_passes(_nearest_edge, levels)
+    squared = xp.cast(packed >> STEP_BITS, "float32")
+    return packed & ((1 << STEP_BITS) - 1), xp.sqrt(squared)
 
 
-def _nearest_edge(channels: np.ndarray) -> np.ndarray:
-    """(3, N) levels -> (N,) squared distance in the high bits, step in the low ones.
+def _nearest_edge(levels: Array) -> tuple[Array]:
+    """(..., 3) levels -> (...) int32: squared distance in the high bits, step in the low ones.
 
     Within the cube the projection on an edge is the channel that the edge runs along; the
     distance is what the other two channels lack. Packed together, one minimum finds both.
     """
-    along = channels, LEVELS - channels  # from the corner at 0, from the corner at 255
-    squared = [distance * distance << STEP_BITS for distance in along]
-    best = np.full(channels.shape[1], np.iinfo(np.int32).max, np.int32)
-    for edge, (start, end) in enumerate(pairwise(CUBE_CORNERS)):
-        axis = int(np.flatnonzero(start != end)[0])
-        first, second = (other for other in range(3) if other != axis)
-        packed = along[start[axis]][axis] + edge * LEVELS
-        packed += squared[start[first]][first]
-        packed += squared[start[second]][second]
-        np.minimum(best, packed, out=best)
-    return best
+    xp = arrays_of(levels)
+    channels = [xp.cast(levels[..., channel], "int32") for channel in range(3)]
+    along = channels, [LEVELS - channel for channel in channels]  # from level 0, from level 255
+    squared = [[distance * distance << STEP_BITS for distance in side] for side in along]
+    candidates = [
+        along[from_][axis] + edge * LEVELS + squared[at][first] + squared[there][second]
+        for edge, ((axis, from_), (first, at), (second, there)) in enumerate(_EDGES)
+    ]
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        best = xp.minimum(best, candidate)
+    return (best,)

@@ -12,37 +12,53 @@ Every codec maps metres to a colour, and any colour to the nearest point of its 
 
 The default is the cube walk of arXiv 2604.20329 v3, section 3. Decode before any resizing: a blend
 of two colours is a third depth.
+
+numpy arrays and torch tensors go through the same code. Few colours of eight bits lie on most
+paths: those codecs read a colour as a whole number, its place, and look the metres up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from teacher.arrays import Array, arrays_of, dtype_name, is_tensor
 from teacher.colormaps import COLOR_MAPS, color_map, nearest_on_map
-from teacher.cubewalk import CUBE_PATH, nearest_on_cube_walk
+from teacher.cubewalk import LAST_STEP, cube_path, nearest_on_cube_walk
 from teacher.hilbert import MAX_ORDER, curve_colors, nearest_on_curve
 from teacher.rgb import LEVELS, as_levels
 
 
 @dataclass(frozen=True)
 class DecodedDepth:
-    """What a painting of depth says, and how firmly."""
+    """What a painting of depth says, and how firmly; numpy or torch, as the painting was."""
 
-    depth_m: np.ndarray
+    depth_m: Array
     """(...) float32 metres, >= 0; +inf = sky"""
-    residual: np.ndarray
+    residual: Array
     """(...) float32, distance of the colour from the codec's path in levels, 0..441"""
 
 
 class DepthCodec(Protocol):
-    """A path of colours. `paint` gets known depth only (> 0, perhaps +inf); `read` any colour."""
+    """A path of colours, and where on it a depth lies."""
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray: ...
+    def fraction(self, depth_m: Array) -> Array:
+        """Known depth (> 0, perhaps +inf) -> place on the path, 0 (its start) to 1 (its end)."""
+        ...
 
-    def read(self, levels: np.ndarray) -> DecodedDepth: ...
+    def metres(self, fraction: Array) -> Array:
+        """Inverse of fraction."""
+        ...
+
+    def paint(self, fraction: Array) -> Array:
+        """Place on the path (...) -> colour (..., 3) uint8."""
+        ...
+
+    def read(self, levels: Array) -> DecodedDepth:
+        """Any colour (..., 3) uint8 -> depth at the nearest point of the path."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -64,102 +80,110 @@ class CubeWalk:
                 " the paper uses lam=-3, c=10/3"
             )
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray:
-        fraction = 1 - (1 - depth_m / (self.lam * self.c)) ** (self.lam + 1)
-        return CUBE_PATH[np.rint(fraction * (len(CUBE_PATH) - 1)).astype(np.intp)]
+    def fraction(self, depth_m: Array) -> Array:
+        return 1 - (1 - depth_m / (self.lam * self.c)) ** (self.lam + 1)
 
-    def read(self, levels: np.ndarray) -> DecodedDepth:
-        steps, residual = nearest_on_cube_walk(levels)
-        return DecodedDepth(_cube_walk_depths(self)[steps], residual)
+    def metres(self, fraction: Array) -> Array:
+        with np.errstate(divide="ignore", over="ignore"):  # the end of the walk is at infinity
+            return -self.lam * self.c * ((1 - fraction) ** (1 / (self.lam + 1)) - 1)
+
+    def paint(self, fraction: Array) -> Array:
+        return _nearest_entry(fraction, cube_path)
+
+    def read(self, levels: Array) -> DecodedDepth:
+        return _look_up(self, LAST_STEP + 1, *nearest_on_cube_walk(levels))
 
 
-@lru_cache(maxsize=8)
-def _cube_walk_depths(codec: CubeWalk) -> np.ndarray:
-    """(1786,) float32: metres at every step of the walk; the last one is inf."""
-    remaining = np.linspace(1, 0, len(CUBE_PATH))
-    with np.errstate(divide="ignore", over="ignore"):  # the end of the walk is at infinity
-        depth_m = codec.lam * codec.c * (1 - remaining ** (1 / (codec.lam + 1)))
-        table = np.abs(depth_m).astype(np.float32)  # abs: the walk starts at 0, not -0
+def _nearest_entry(fraction: Array, path: Callable[..., np.ndarray], *arguments: str) -> Array:
+    """Colour of a path, a cached function's (K, 3) uint8, that is nearest to a place 0..1 on it."""
+    xp = arrays_of(fraction)
+    colors = xp.table(path, *arguments)
+    return colors[xp.cast(xp.rint(fraction * (len(colors) - 1)), "int32")]
+
+
+def _look_up(codec: DepthCodec, count: int, place: Array, residual: Array) -> DecodedDepth:
+    """Decoded depth from the place 0..count - 1 of a colour on the codec's path."""
+    return DecodedDepth(arrays_of(place).table(_depths, codec, count)[place], residual)
+
+
+@lru_cache(maxsize=64)
+def _depths(codec: DepthCodec, count: int) -> np.ndarray:
+    """(count,) float32: metres at evenly spaced places of the path, from its start to its end."""
+    with np.errstate(over="ignore"):
+        table = codec.metres(np.linspace(0, 1, count)).astype(np.float32)
     table.flags.writeable = False
     return table
 
 
-def check_range(codec: Any) -> None:
-    """Raise ValueError unless 0 <= near_m < far_m < inf."""
-    if not 0 <= codec.near_m < codec.far_m < np.inf:
-        raise ValueError(
-            f"{type(codec).__name__} needs 0 <= near_m < far_m, both finite,"
-            f" got near_m={codec.near_m}, far_m={codec.far_m}"
-        )
+class _Range:
+    """What the codecs share that clamp depth to near_m..far_m: depth is linear on the path."""
+
+    near_m: float
+    far_m: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.near_m < self.far_m < np.inf:
+            raise ValueError(
+                f"{type(self).__name__} needs 0 <= near_m < far_m, both finite,"
+                f" got near_m={self.near_m}, far_m={self.far_m}"
+            )
+
+    def fraction(self, depth_m: Array) -> Array:
+        clamped = arrays_of(depth_m).cast(depth_m, "float64").clip(self.near_m, self.far_m)
+        return (clamped - self.near_m) / (self.far_m - self.near_m)
+
+    def metres(self, fraction: Array) -> Array:
+        return self.near_m + fraction * (self.far_m - self.near_m)
 
 
-def _fraction(depth_m: np.ndarray, codec: Any) -> np.ndarray:
-    """Metres, clamped to the codec's range -> 0 at near_m, 1 at far_m (float64)."""
-    clamped = np.clip(depth_m, codec.near_m, codec.far_m, dtype=np.float64)
-    return (clamped - codec.near_m) / (codec.far_m - codec.near_m)
+@lru_cache(maxsize=1)
+def _gray_path() -> np.ndarray:
+    """(256, 3) uint8 from black to white."""
+    return np.repeat(np.arange(LEVELS + 1, dtype=np.uint8)[:, None], 3, axis=1)
 
 
-def _metres(fraction: np.ndarray, codec: Any) -> np.ndarray:
-    """Inverse of _fraction (float32)."""
-    return (codec.near_m + fraction * (codec.far_m - codec.near_m)).astype(np.float32)
+def _nearest_gray(levels: Array) -> tuple[Array, Array]:
+    """Project colours on the diagonal: thrice the level, 0..765, and the distance in levels."""
+    xp = arrays_of(levels)
+    red, green, blue = (xp.cast(levels[..., channel], "int32") for channel in range(3))
+    place = red + green + blue
+    squared = red * red + green * green + blue * blue
+    return place, xp.sqrt(xp.cast(3 * squared - place * place, "float32") / 3)
 
 
 @dataclass(frozen=True)
-class Gray:
+class Gray(_Range):
     """Depth linear from black (near_m) to white (far_m), 255 steps; 0..1 serves affine depth."""
 
     near_m: float = 0.1
     far_m: float = 100.0
 
-    def __post_init__(self) -> None:
-        check_range(self)
+    def paint(self, fraction: Array) -> Array:
+        return _nearest_entry(fraction, _gray_path)
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray:
-        return _gray(_fraction(depth_m, self))
-
-    def read(self, levels: np.ndarray) -> DecodedDepth:
-        fraction, residual = _read_gray(levels)
-        return DecodedDepth(_metres(fraction, self), residual)
+    def read(self, levels: Array) -> DecodedDepth:
+        return _look_up(self, 3 * LEVELS + 1, *_nearest_gray(levels))
 
 
 @dataclass(frozen=True)
-class DisparityGray:
+class DisparityGray(Gray):
     """Inverse depth linear from white (near_m > 0) to black (far_m), 255 steps."""
 
-    near_m: float = 0.1
-    far_m: float = 100.0
-
     def __post_init__(self) -> None:
-        check_range(self)
+        super().__post_init__()
         if self.near_m == 0:
             raise ValueError("DisparityGray needs near_m > 0, got 0: its disparity is infinite")
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray:
-        disparity = 1 / np.clip(depth_m, self.near_m, self.far_m, dtype=np.float64)
-        return _gray((disparity - 1 / self.far_m) / (1 / self.near_m - 1 / self.far_m))
+    def fraction(self, depth_m: Array) -> Array:
+        clamped = arrays_of(depth_m).cast(depth_m, "float64").clip(self.near_m, self.far_m)
+        return (1 / clamped - 1 / self.far_m) / (1 / self.near_m - 1 / self.far_m)
 
-    def read(self, levels: np.ndarray) -> DecodedDepth:
-        fraction, residual = _read_gray(levels)
-        disparity = 1 / self.far_m + fraction * (1 / self.near_m - 1 / self.far_m)
-        return DecodedDepth((1 / disparity).astype(np.float32), residual)
-
-
-def _gray(fraction: np.ndarray) -> np.ndarray:
-    """0..1 -> (..., 3) uint8 from black to white."""
-    gray = np.rint(fraction * LEVELS).astype(np.uint8)
-    return np.repeat(gray[..., None], 3, axis=-1)
-
-
-def _read_gray(levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Project colours on the diagonal from black to white: position 0..1, distance in levels."""
-    channels = levels.astype(np.float32)
-    mean = channels.mean(axis=-1)
-    residual = np.linalg.norm(channels - mean[..., None], axis=-1)
-    return mean / LEVELS, residual
+    def metres(self, fraction: Array) -> Array:
+        return 1 / (1 / self.far_m + fraction * (1 / self.near_m - 1 / self.far_m))
 
 
 @dataclass(frozen=True)
-class ColorMap:
+class ColorMap(_Range):
     """Depth linear along plasma, inferno or viridis, 255 steps from near_m to far_m.
 
     Two pairs of viridis share a colour in 8 bits, so that it is one step coarser there.
@@ -174,18 +198,17 @@ class ColorMap:
             raise ValueError(
                 f"unknown colour map {self.name!r}; choose one of {', '.join(COLOR_MAPS)}"
             )
-        check_range(self)
+        super().__post_init__()
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray:
-        return color_map(self.name)[np.rint(_fraction(depth_m, self) * LEVELS).astype(np.intp)]
+    def paint(self, fraction: Array) -> Array:
+        return _nearest_entry(fraction, color_map, self.name)
 
-    def read(self, levels: np.ndarray) -> DecodedDepth:
-        row, residual = nearest_on_map(levels, self.name)
-        return DecodedDepth(_metres(row / LEVELS, self), residual)
+    def read(self, levels: Array) -> DecodedDepth:
+        return _look_up(self, LEVELS + 1, *nearest_on_map(levels, self.name))
 
 
 @dataclass(frozen=True)
-class Hilbert:
+class Hilbert(_Range):
     """Depth along a 3D Hilbert curve of order 1 to 8; the far end is at the corner (255, 0, 0).
 
     Position on the curve: ((depth - near_m) / (far_m - near_m)) ** gamma. Order 2 is three times
@@ -203,18 +226,21 @@ class Hilbert:
             raise ValueError(f"a Hilbert curve has order 1 to {MAX_ORDER}, got order={self.order}")
         if not 0 < self.gamma < np.inf:
             raise ValueError(f"Hilbert needs gamma > 0, got gamma={self.gamma}")
-        check_range(self)
+        super().__post_init__()
 
-    def paint(self, depth_m: np.ndarray) -> np.ndarray:
-        return curve_colors(_fraction(depth_m, self) ** self.gamma * self._last, self.order)
+    def fraction(self, depth_m: Array) -> Array:
+        return super().fraction(depth_m) ** self.gamma
 
-    def read(self, levels: np.ndarray) -> DecodedDepth:
-        position, residual = nearest_on_curve(levels, self.order)
-        return DecodedDepth(_metres((position / self._last) ** (1 / self.gamma), self), residual)
+    def metres(self, fraction: Array) -> Array:
+        return super().metres(fraction ** (1 / self.gamma))
 
-    @property
-    def _last(self) -> int:
-        return 8**self.order - 1
+    def paint(self, fraction: Array) -> Array:
+        return curve_colors(fraction * (8**self.order - 1), self.order)
+
+    def read(self, levels: Array) -> DecodedDepth:
+        place, residual = nearest_on_curve(levels, self.order)
+        depth_m = self.metres(place / (8**self.order - 1))
+        return DecodedDepth(arrays_of(levels).cast(depth_m, "float32"), residual)
 
 
 CUBE_WALK = CubeWalk()
@@ -229,32 +255,36 @@ CODECS: dict[str, Any] = {
 """Name in label.json and teacher.json -> class."""
 
 
-def encode_depth(depth_m: np.ndarray, codec: DepthCodec = CUBE_WALK) -> np.ndarray:
+def encode_depth(depth_m: Array, codec: DepthCodec = CUBE_WALK) -> Array:
     """Paint depth as colours on the codec's path.
 
-    depth_m: (...) floating point or integer, metres along the optical axis; NaN, zero or negative =
-             unknown, painted black; +inf = sky, painted as the far end (white on the cube walk).
-    Returns  (..., 3) uint8 RGB.
+    depth_m: (...) numpy or torch, floating point or integer, metres along the optical axis; NaN,
+             zero or negative = unknown, painted black; +inf = sky, painted as the far end (white on
+             the cube walk).
+    Returns  (..., 3) uint8 RGB, of the same library and on the same device.
 
     Inverse: decode_depth, within one step of the path. Source: arXiv 2604.20329 v3, section 3.
     Raises ValueError if depth_m does not hold real numbers.
     """
-    depth_m = np.asarray(depth_m)
-    if depth_m.dtype.kind not in "fiu":
-        raise ValueError(f"depth needs real numbers (metres), got {depth_m.dtype}")
-    if depth_m.dtype != np.float64:
-        depth_m = depth_m.astype(np.float32)
+    depth_m = depth_m if is_tensor(depth_m) else np.asarray(depth_m)
+    name = dtype_name(depth_m)
+    if not name.startswith(("float", "bfloat", "int", "uint")):
+        raise ValueError(f"depth needs real numbers (metres), got {name}")
+    xp = arrays_of(depth_m)
+    depth_m = xp.cast(depth_m, "float64" if name == "float64" else "float32")
     known = depth_m > 0
-    rgb = codec.paint(np.where(known, depth_m, 1))
-    return np.where(known[..., None], rgb, np.uint8(0))
+    rgb = codec.paint(codec.fraction(xp.where(known, depth_m, 1)))
+    return rgb * known[..., None]
 
 
-def decode_depth(rgb: np.ndarray, codec: DepthCodec = CUBE_WALK) -> DecodedDepth:
+def decode_depth(rgb: Array, codec: DepthCodec = CUBE_WALK) -> DecodedDepth:
     """Read depth from a painting: the nearest point of the codec's path, and how far it is.
 
-    rgb: (..., 3) uint8, or floating point in 0..1 (rounded to 8 bits). Every colour decodes to a
-         finite depth or, at the far end of the cube walk, to +inf; none to NaN.
+    rgb: (..., 3) numpy or torch, uint8, or floating point in 0..1 (rounded to 8 bits). Every colour
+         decodes to a finite depth or, at the far end of the cube walk, to +inf; none to NaN.
 
+    A uint8 tensor on a GPU is read without waiting for it, and torch.compile makes one graph of
+    the reading; floats wait once, for the check of their range.
     Inverse: encode_depth. Raises ValueError as teacher.rgb.as_levels does.
     """
     return codec.read(as_levels(rgb))

@@ -10,20 +10,21 @@ from itertools import product
 
 import numpy as np
 
-from teacher.rgb import BLOCK, LEVELS
+from teacher.arrays import Array, Arrays, arrays_of
+from teacher.rgb import LEVELS
 
 MAX_ORDER = 8
 
 
-def curve_points(index: np.ndarray, order: int) -> np.ndarray:
-    """Vertices of the curve: (N,) integers in 0..8^order - 1 -> (3, N) int32 in 0..2^order - 1.
+def curve_points(index: Array, order: int) -> list[Array]:
+    """Vertices of the curve: (N,) integers in 0..8^order - 1 -> three of (N,) in 0..2^order - 1.
 
     Source: J. Skilling, "Programming the Hilbert curve", AIP Conf. Proc. 707 (2004): Gray code,
     then rotations and reflections from the finest level to the coarsest.
     """
-    point = np.zeros((3, *index.shape), np.int32)
+    point = [index & 0 for _ in range(3)]
     for bit, axis in product(range(order), range(3)):
-        point[axis] |= ((index >> (3 * bit + 2 - axis)) & 1).astype(np.int32) << bit
+        point[axis] |= (index >> (3 * bit + 2 - axis) & 1) << bit
     last = point[2] >> 1
     point[2] ^= point[1]
     point[1] ^= point[0]
@@ -47,7 +48,7 @@ def curve_index(point: np.ndarray, order: int) -> np.ndarray:
     return red << 2 | green << 1 | blue
 
 
-def _turn(point: np.ndarray, bit: int, axis: int) -> None:
+def _turn(point: Array, bit: int, axis: int) -> None:
     """Below `bit`: reflect axis 0 where `axis` has the bit, else exchange it with `axis`."""
     low = (1 << bit) - 1
     reflected = -(point[axis] >> bit & 1) & low  # all of the low bits, or none
@@ -61,33 +62,32 @@ SPREAD = ((np.arange(256)[:, None] >> _BITS & 1) << 3 * _BITS).sum(axis=1).astyp
 """(256,) int32: the bits of a level, three places apart."""
 
 
-def curve_colors(position: np.ndarray, order: int) -> np.ndarray:
+def curve_colors(position: Array, order: int) -> Array:
     """Colours at positions (...) in 0..8^order - 1, whole at the vertices -> (..., 3) uint8."""
-    start = np.minimum(position.astype(np.int32), 8**order - 2)
+    xp = arrays_of(position)
+    start = xp.cast(position, "int32").clip(0, 8**order - 2)
     share = position - start
-    grid = _grid(order)
-    first, second = grid[curve_points(start, order)], grid[curve_points(start + 1, order)]
-    return np.moveaxis(np.rint(first + share * (second - first)), 0, -1).astype(np.uint8)
+    grid = xp.table(_grid, order)
+    ends = zip(curve_points(start, order), curve_points(start + 1, order))
+    channels = [grid[first] + share * (grid[second] - grid[first]) for first, second in ends]
+    return xp.stack([xp.cast(xp.rint(channel), "uint8") for channel in channels])
 
 
-def nearest_on_curve(levels: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_on_curve(levels: Array, order: int) -> tuple[Array, Array]:
     """Project colours on the curve.
 
-    levels: (..., 3) uint8.
+    levels: (..., 3) uint8, numpy or torch.
     Returns position (...) float64 in 0..8^order - 1 and residual (...) float32, the distance to the
     curve in levels. At order 8 every colour is on the curve.
     """
-    colors = levels.reshape(-1, 3)
-    position = np.empty(len(colors))
-    residual = np.zeros(len(colors), np.float32)
-    for start in range(0, len(colors), BLOCK):
-        block = slice(start, start + BLOCK)
-        channels = colors[block].T
-        if order == MAX_ORDER:
-            position[block] = _fine_index(channels)
-        else:
-            position[block], residual[block] = _nearest_in_cell(channels, order)
-    return position.reshape(levels.shape[:-1]), residual.reshape(levels.shape[:-1])
+    xp = arrays_of(levels)
+
+    def nearest(colors: Array) -> tuple[Array, Array]:
+        channels = [xp.cast(colors[..., channel], "int32") for channel in range(3)]
+        read = _fine_index if order == MAX_ORDER else _nearest_in_cell
+        return read(channels, order, xp)
+
+    return xp.in_passes(nearest, levels)
 
 
 @lru_cache(maxsize=MAX_ORDER)
@@ -102,65 +102,87 @@ def _vertex_index(order: int) -> np.ndarray:
     return curve_index(np.indices((2**order,) * 3).reshape(3, -1), order)
 
 
-def _nearest_in_cell(channels: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """(3, N) levels -> position (N,) float64, residual (N,) float32.
+def _nearest_in_cell(channels: list[Array], order: int, xp: Arrays) -> tuple[Array, Array]:
+    """Three of (N,) int32 levels -> position (N,) float64, residual (N,) float32.
 
     Only the grid cell around a colour matters: its nearest corner, which is on the curve as every
     vertex is, is nearer than any edge that does not touch the cell. So the candidates are the
     nearest corner and those of the cell's twelve edges that the curve follows.
     """
-    cell, offset, size = _cells(order)
-    stride = np.array([4**order, 2**order, 1], np.int32)
-    after = offset[channels]  # (3, N) levels from the cell's lower corner
-    before = size[channels] - after
-    squared = after * after, before * before
-    vertex = _vertex_index(order)
-    corner = stride @ cell[channels]
-    place = {bits: vertex[corner + stride @ bits] for bits in product((0, 1), repeat=3)}
-
-    least = np.minimum(*squared).sum(axis=0)
-    position = vertex[corner + stride @ (before < after)].astype(np.float64)
+    cell, offset, size = xp.table(_cells, order)
+    strides = 4**order, 2**order, 1
+    vertex = xp.table(_vertex_index, order)
+    after = [offset[channel] for channel in channels]  # levels from the cell's lower corner
+    width = [size[channel] for channel in channels]
+    before = [whole - part for whole, part in zip(width, after)]
+    squared = [part * part for part in after], [part * part for part in before]
+    lowest = sum(stride * cell[channel] for stride, channel in zip(strides, channels))
+    place = {
+        sides: vertex[lowest + sum(stride * side for stride, side in zip(strides, sides))]
+        for sides in product((0, 1), repeat=3)
+    }
+    least = sum(xp.minimum(near, far) for near, far in zip(*squared))
+    nearest = sum(stride * (a > b) for stride, a, b in zip(strides, after, before))
+    position = xp.cast(vertex[lowest + nearest], "float64")
     for axis, *sides in product(range(3), (0, 1), (0, 1)):
         first, second = (other for other in range(3) if other != axis)
-        start, end = (place[tuple(np.insert(sides, axis, bit))] for bit in (0, 1))
+        start, end = (place[(*sides[:axis], bit, *sides[axis:])] for bit in (0, 1))
         apart = squared[sides[0]][first] + squared[sides[1]][second]
         nearer = (abs(end - start) == 1) & (apart < least)
-        along = after[axis] / size[channels[axis]]
-        position[nearer] = (start + (end - start) * along)[nearer]
-        least[nearer] = apart[nearer]
-    return position, np.sqrt(least, dtype=np.float32)
+        along = start + (end - start) * (xp.cast(after[axis], "float64") / width[axis])
+        position = xp.where(nearer, along, position)
+        least = xp.where(nearer, apart, least)
+    return position, xp.sqrt(xp.cast(least, "float32"))
 
 
 @lru_cache(maxsize=MAX_ORDER)
-def _cells(order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of the 256 levels: its grid cell along an axis, offset in the cell, cell's size."""
+def _cells(order: int) -> np.ndarray:
+    """(3, 256) int32: for each level its grid cell along an axis, offset in the cell, its size."""
     grid, levels = _grid(order), np.arange(LEVELS + 1, dtype=np.int32)
     cell = np.clip(np.searchsorted(grid, levels, side="right") - 1, 0, len(grid) - 2)
-    return cell.astype(np.int32), levels - grid[cell], np.diff(grid)[cell]
+    return np.stack([cell, levels - grid[cell], np.diff(grid)[cell]]).astype(np.int32)
 
 
-def _fine_index(channels: np.ndarray) -> np.ndarray:
+def _fine_index(channels: list[Array], _: int, xp: Arrays) -> tuple[Array, Array]:
     """curve_index at order 8 by two look-ups: the high four bits of each level, then the low."""
-    top, state, bottom = _fine_tables()
-    red, green, blue = channels.astype(np.uint16)
+    coarse, fine = xp.table(_coarse_table), xp.table(_fine_table)
+    red, green, blue = channels
     high = (red & 240) << 4 | green & 240 | blue >> 4
     low = (red & 15) << 8 | (green & 15) << 4 | blue & 15
-    return top[high] | bottom[state[high] | low]
+    index = coarse[0][high] | fine[coarse[1][high] | low]
+    return xp.cast(index, "float64"), xp.cast(index & 0, "float32")
 
 
 @lru_cache(maxsize=1)
-def _fine_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _orientations() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order-8 curve as an order-4 curve of turned order-4 curves.
 
     Each of the 4096 coarse cells holds the same curve in one of a few orientations, told apart by
     the order in which it visits the cell's octants. Returns, for each cell, the high bits of the
-    index and its orientation (times 4096), and for each orientation the low bits of the index.
+    index (4096,) and its orientation (4096,), and for each orientation a cell that has it.
     """
-    nibbles = np.indices((16, 16, 16)).reshape(3, -1)  # (3, 4096)
     octants = 8 * np.indices((2, 2, 2)).reshape(3, -1)  # (3, 8)
-    inside = 16 * nibbles[:, :, None] + octants[:, None]
+    inside = 16 * _nibbles()[:, :, None] + octants[:, None]
     visits = curve_index(inside.reshape(3, -1), MAX_ORDER).reshape(-1, 8)
     _, example, state = np.unique(visits % 4096, axis=0, return_index=True, return_inverse=True)
-    within = 16 * nibbles[:, example, None] + nibbles[:, None]
-    bottom = curve_index(within.reshape(3, -1), MAX_ORDER) % 4096
-    return visits[:, 0] & ~4095, (state * 4096).astype(np.int32), bottom
+    return visits[:, 0] & ~4095, state, example
+
+
+def _nibbles() -> np.ndarray:
+    """(3, 4096): four bits of each channel, row-major."""
+    return np.indices((16, 16, 16)).reshape(3, -1)
+
+
+@lru_cache(maxsize=1)
+def _coarse_table() -> np.ndarray:
+    """(2, 4096) int32: high bits of the index of each coarse cell; where its fine table starts."""
+    top, state, _ = _orientations()
+    return np.stack([top, state * 4096]).astype(np.int32)
+
+
+@lru_cache(maxsize=1)
+def _fine_table() -> np.ndarray:
+    """(orientations * 4096,) int32: low bits of the index, one orientation after the other."""
+    example = _orientations()[2]
+    within = 16 * _nibbles()[:, example, None] + _nibbles()[:, None]
+    return curve_index(within.reshape(3, -1), MAX_ORDER) % 4096

@@ -4,34 +4,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from teacher.arrays import Array, arrays_of, dtype_name, is_tensor
+
 LEVELS = 255
 """Steps of one colour channel; distances between colours are measured in these."""
 
 
-def as_levels(rgb: np.ndarray) -> np.ndarray:
+def as_levels(rgb: Array) -> Array:
     """A painting as 8-bit levels.
 
-    rgb:    (..., 3) uint8, or floating point in 0..1, which is rounded to the nearest level.
+    rgb:    (..., 3) numpy or torch, uint8, or floating point in 0..1, which is rounded to the
+            nearest level.
     Returns (..., 3) uint8; a uint8 array is returned as it is, not copied.
 
     Raises ValueError for another number of channels, another dtype, NaN, or floats outside 0..1.
     """
-    rgb = np.asarray(rgb)
+    rgb = rgb if is_tensor(rgb) else np.asarray(rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
         raise ValueError(
-            f"a painting needs 3 channels on its last axis, got shape {rgb.shape};"
+            f"a painting needs 3 channels on its last axis, got shape {tuple(rgb.shape)};"
             " pass (..., 3), without an alpha channel and with the channels last"
         )
-    if rgb.dtype == np.uint8:
+    name = dtype_name(rgb)
+    if name == "uint8":
         return rgb
-    if rgb.dtype.kind != "f":
-        raise ValueError(f"a painting is uint8, or float in 0..1, got {rgb.dtype}; convert it")
-    if rgb.size and not (rgb.min() >= 0 and rgb.max() <= 1):
+    if "float" not in name:
+        raise ValueError(f"a painting is uint8, or float in 0..1, got {name}; convert it")
+    if 0 not in rgb.shape and not (rgb.min() >= 0 and rgb.max() <= 1):
         raise ValueError(
             f"a floating-point painting lies in 0..1, got {rgb.min():.4g}..{rgb.max():.4g};"
             " scale and clip it, or pass uint8"
         )
-    return np.rint(rgb.astype(np.float32) * LEVELS).astype(np.uint8)
+    xp = arrays_of(rgb)
+    return xp.cast(xp.rint(xp.cast(rgb, "float32") * LEVELS), "uint8")
 
 
 BLOCK = 1 << 14

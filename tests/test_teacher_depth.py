@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from teacher.colormaps import COLOR_MAPS
-from teacher.cubewalk import CUBE_PATH
+from teacher.cubewalk import cube_path
 from teacher.depth import (
     CODECS,
     CUBE_WALK,
@@ -34,6 +34,7 @@ CODEC_EXAMPLES: tuple[DepthCodec, ...] = (
     Gray(near_m=0, far_m=1),
     DisparityGray(near_m=0.5, far_m=80),
     *(ColorMap(name) for name in COLOR_MAPS),
+    ColorMap("plasma", near_m=0, far_m=1),
     *(Hilbert(order) for order in range(1, 9)),
     Hilbert(2, near_m=0.25, far_m=20, gamma=0.5),
     Hilbert(8, near_m=0, far_m=1000, gamma=2.2),
@@ -98,9 +99,10 @@ def test_any_colour_decodes_and_encodes_stably(codec: DepthCodec, rgb: np.ndarra
     assert decoded.depth_m.dtype == decoded.residual.dtype == np.float32
     assert (decoded.depth_m >= 0).all()
     assert np.isfinite(decoded.residual).all()
-    if not isinstance(codec, CubeWalk):
-        assert np.isfinite(decoded.depth_m).all()
     once = encode_depth(decoded.depth_m, codec)
+    sky = np.isinf(decoded.depth_m)  # the defined end of the cube walk, and of nothing else
+    assert (once[sky] == 255).all()
+    assert isinstance(codec, CubeWalk) or not sky.any()
     on_path = decode_depth(once, codec)
     np.testing.assert_array_equal(encode_depth(on_path.depth_m, codec), once)
 
@@ -146,8 +148,30 @@ def test_cube_walk_paints_sky_from_587_metres_on() -> None:
     assert encode_depth(np.array([588.0])).tolist() == [[255, 255, 255]]
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint8])
-def test_depth_may_have_any_real_dtype(dtype: type) -> None:
+@every_codec
+def test_sky_is_the_far_end_whatever_the_codec(codec: DepthCodec) -> None:
+    sky = decode_depth(encode_depth(np.float32(np.inf), codec), codec).depth_m
+    np.testing.assert_allclose(sky, getattr(codec, "far_m", np.inf), rtol=1e-6)
+
+
+@every_codec
+def test_half_precision_is_painted_as_its_value_in_float32(codec: DepthCodec) -> None:
+    depth_m = np.array([np.nan, -np.inf, -1, -0.0, 0, 6e-8, 0.1, 1, 3.3, 65504, np.inf], np.float16)
+    rgb = encode_depth(depth_m, codec)
+    np.testing.assert_array_equal(rgb, encode_depth(depth_m.astype(np.float32), codec))
+    assert (rgb[:5] == 0).all()
+
+
+@every_codec
+def test_a_place_on_the_path_and_its_depth_belong_together(codec: DepthCodec) -> None:
+    fraction = np.linspace(0, 1, 50)
+    np.testing.assert_allclose(codec.fraction(codec.metres(fraction)), fraction, atol=1e-9)
+    depth_m = in_range(codec, fraction)
+    np.testing.assert_allclose(codec.fraction(depth_m), path_fraction(codec, depth_m), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.float64, np.int32, np.uint8])
+def test_depth_may_have_any_real_dtype(dtype) -> None:
     depth_m = np.array([[0, 1, 2], [5, 30, 100]], dtype)
     expected = encode_depth(depth_m.astype(np.float32))
     np.testing.assert_array_equal(encode_depth(depth_m), expected)
@@ -162,7 +186,7 @@ def test_shapes_from_a_scalar_to_a_batch() -> None:
 
 def test_a_single_unknown_pixel_is_black_and_leaves_the_path_as_it_is() -> None:
     assert encode_depth(np.float32(np.nan)).tolist() == [0, 0, 0]
-    assert (np.abs(np.diff(CUBE_PATH.astype(int), axis=0)).sum(axis=1) == 1).all()
+    assert (np.abs(np.diff(cube_path().astype(int), axis=0)).sum(axis=1) == 1).all()
 
 
 def test_float_paintings_are_rounded_to_levels() -> None:
@@ -232,7 +256,8 @@ def test_bad_parameters_are_refused_in_one_line(make, message: str) -> None:
 
 def test_the_decoders_load_without_torch() -> None:
     program = (
-        "import sys, teacher.depth, teacher.normals, teacher.palette, teacher.prompts;"
+        "import sys, teacher.depth, teacher.depth_edges, teacher.normals, teacher.palette;"
+        "import teacher.prompts;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
