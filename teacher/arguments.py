@@ -2,18 +2,26 @@
 
 import inspect
 from argparse import RawDescriptionHelpFormatter
-from typing import TypeVar, get_type_hints
+from collections.abc import Sequence
+from typing import TypeVar, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
 
 def parse_arguments(
-    config_class: type[Config], argv: list[str], *, prog: str, examples: str = ""
+    config_class: type[Config],
+    argv: list[str],
+    *,
+    prog: str,
+    examples: str = "",
+    positionals: Sequence[str] = (),
 ) -> Config:
     """Parse `argv` into an instance of a frozen, keyword-only dataclass.
 
     Every field becomes a flag (`--some_field` or `--some-field`); the docstring under a field is
-    its help. `--config FILE` reads YAML, `--print_config` prints the whole configuration.
+    its help. `--config FILE` reads YAML, `--print_config` prints the whole configuration. The
+    fields named in `positionals` may also be given as the first arguments, without their flags. A
+    field that is a tuple takes `a,b` for `[a, b]`.
     An unknown flag or a value of the wrong type exits with code 2, as argparse does.
     """
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
@@ -32,11 +40,34 @@ def parse_arguments(
     known = {flag for action in parser._actions for flag in action.option_strings}
     types = get_type_hints(config_class)
     switches = {f"--{name}" for name, type_ in types.items() if type_ is bool}
-    argv = _with_values([_underscored(argument, known) for argument in argv], switches)
+    lists = {f"--{name}" for name, type_ in types.items() if get_origin(type_) is tuple}
+    argv = [_underscored(argument, known) for argument in _flagged(argv, positionals)]
+    argv = _bracketed(_with_values(argv, switches), lists)
     parsed = parser.parse_args(argv)
     return config_class(
         **{k: v for k, v in vars(parser.instantiate(parsed)).items() if k != "config"}
     )
+
+
+def _flagged(argv: list[str], positionals: Sequence[str]) -> list[str]:
+    """Accept `camvid CamVid/` for `--format camvid --folder CamVid/`."""
+    count = next((at for at, word in enumerate(argv) if word.startswith("-")), len(argv))
+    count = min(count, len(positionals))
+    named = [f"--{name}={word}" for name, word in zip(positionals, argv[:count])]
+    return named + argv[count:]
+
+
+def _bracketed(argv: list[str], lists: set[str]) -> list[str]:
+    """Accept `--tasks depth,normal` and `--tasks depth` for `--tasks [depth,normal]`."""
+    spelled = []
+    for before, argument in zip(["", *argv], argv):
+        flag, equals, value = argument.partition("=")
+        if before in lists and not argument.startswith(("[", "--")):
+            argument = f"[{argument}]"
+        elif flag in lists and equals and not value.startswith("["):
+            argument = f"{flag}=[{value}]"
+        spelled.append(argument)
+    return spelled
 
 
 def _with_values(argv: list[str], switches: set[str]) -> list[str]:

@@ -23,6 +23,11 @@ def check_key(key: str) -> None:
         raise ValueError(f"key {key!r}: expected at most {MAX_KEY_BYTES} bytes")
 
 
+def plain_key(name: str) -> str:
+    """The name with `_` in place of each character that a key must not contain."""
+    return "".join(c if c.isprintable() and c not in "./\\" else "_" for c in name)
+
+
 def member_name(key: str, suffix: str) -> str:
     """The name of a member in a shard: KEY.SUFFIX."""
     check_key(key)

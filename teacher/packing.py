@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 
-from teacher.members import MAX_KEY_BYTES, PHOTO_SUFFIXES
+from teacher.members import MAX_KEY_BYTES, PHOTO_SUFFIXES, plain_key
 from teacher.progress import track
 from teacher.shard_tar import ShardWriter, read_shard
 
@@ -49,7 +49,7 @@ def photo_keys(folder: Path) -> dict[str, Path]:
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in PHOTO_SUFFIXES)
         raise ValueError(f"{folder}: expected image files ({suffixes}), found none")
-    plain = {name: _plain_key(name) for name in files}
+    plain = {name: plain_key(name.rpartition(".")[0]) for name in files}
     uses = Counter(plain.values())
     keys = {
         name: key if uses[key] == 1 and len(key.encode()) <= MAX_KEY_BYTES else _hashed(key, name)
@@ -70,11 +70,6 @@ def _image_files(folder: Path) -> dict[str, Path]:
         found += [Path(parent, name) for name in names if not name.startswith(".")]
     images = [file for file in found if file.suffix[1:].lower() in PHOTO_SUFFIXES]
     return dict(sorted((file.relative_to(folder).as_posix(), file) for file in images))
-
-
-def _plain_key(name: str) -> str:
-    stem = name.rpartition(".")[0]
-    return "".join(c if c.isprintable() and c not in "./\\" else "_" for c in stem)
 
 
 def _hashed(key: str, name: str) -> str:

@@ -10,14 +10,7 @@ from PIL import Image
 from samples import make_record
 
 from distill.metrics import Prediction
-from export.real import (
-    camera_normals,
-    crop_square,
-    depth_metres,
-    read_manifest,
-    read_real,
-    sample_square,
-)
+from export.real import crop_square, read_manifest, read_real, sample_square
 from export.real_scores import SceneScores, align_median
 from teacher.sample import Labels
 
@@ -62,28 +55,26 @@ def test_photograph_and_labels_are_cut_alike(tmp_path: Path) -> None:
     assert item.record.photo_width_px == 50
 
 
-def test_depth_in_metres_with_unknown_pixels() -> None:
-    found = depth_metres(np.array([[0, 5000]], np.uint16), 5000.0)
-    assert np.isnan(found[0, 0])
-    assert found[0, 1] == 1.0
-    assert found.dtype == np.float32
-
-
 @pytest.mark.parametrize(
     ("opencv", "ours"),
     [
-        ((1, 0, 0), (1, 0, 0)),  # to the right
+        ((0.6, 0, -0.8), (0.6, 0, 0.8)),  # to the right, and towards the camera: OpenCV's z is away
         ((0, -1, 0), (0, 1, 0)),  # up: OpenCV's y points down
-        ((0, 0, -1), (0, 0, 1)),  # towards the camera: OpenCV's z points away
     ],
 )
-def test_axes_are_converted(opencv: tuple[int, ...], ours: tuple[int, ...]) -> None:
-    stored = np.rint((np.array(opencv) + 1) * 127.5).astype(np.uint8)[None, None]
-    assert camera_normals(stored)[0, 0] == pytest.approx(ours, abs=0.01)
-
-
-def test_a_black_normal_is_unknown() -> None:
-    assert not camera_normals(np.zeros((2, 2, 3), np.uint8)).any()
+def test_axes_are_converted(
+    opencv: tuple[float, ...], ours: tuple[float, ...], tmp_path: Path
+) -> None:
+    entry = write_photograph(tmp_path)
+    stored = np.rint((np.array(opencv) + 1) * 127.5).astype(np.uint8)
+    normals = np.tile(stored, (30, 50, 1))
+    normals[:, 25:] = 0
+    Image.fromarray(normals).save(tmp_path / "normal.png")
+    (item,) = read_real(tmp_path, [entry], 30)
+    assert item.truth is not None
+    assert item.truth.normal is not None
+    assert item.truth.normal[-1, 0] == pytest.approx(ours, abs=0.01)
+    assert not item.truth.normal[:, 20:].any()
 
 
 def test_squares() -> None:
@@ -155,7 +146,7 @@ def test_a_wrong_manifest_is_named(text: str, message: str, tmp_path: Path) -> N
         ({"rgb": "gone.png"}, FileNotFoundError, r"gone\.png: no such file"),
         ({"rgb": "manifest.json"}, ValueError, "not a JPEG, PNG or WebP"),
         ({"depth": "manifest.json"}, ValueError, "found no image"),
-        ({"depth": "small.png"}, ValueError, r"expected a PNG of \(30, 50\)"),
+        ({"depth": "small.png"}, ValueError, r"a\.png: depth of 5 x 3 pixels"),
     ],
 )
 def test_a_wrong_file_is_named(

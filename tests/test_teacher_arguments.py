@@ -18,6 +18,8 @@ class Config:
     """How many."""
     quick: bool = False
     """Whether to hurry."""
+    names: tuple[str, ...] = ()
+    """Who."""
 
 
 def parse(*argv: str) -> Config:
@@ -39,6 +41,38 @@ def test_a_switch_needs_no_value(argv):
 
 def test_a_switch_can_be_turned_off():
     assert not parse("--out", "a", "--quick", "false").quick
+
+
+@pytest.mark.parametrize("names", ["a,b-c", "[a,b-c]", "[a, b-c]"])
+def test_a_list_needs_no_brackets(names):
+    assert parse("--out=x", "--names", names).names == ("a", "b-c")
+    assert parse("--out=x", f"--names={names}", "--per-shard=2").names == ("a", "b-c")
+
+
+def test_a_list_of_one():
+    assert parse("--out=x", "--names", "a").names == ("a",)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("a", "5"),
+        ("a", "--per-shard", "5"),
+        ("--out", "a", "--per-shard", "5"),
+        ("--per-shard=5", "--out=a"),
+    ],
+)
+def test_the_first_arguments_may_go_without_their_flags(argv):
+    parsed = parse_arguments(
+        Config, list(argv), prog="potstill x", positionals=("out", "per_shard")
+    )
+    assert parsed == Config(out=Path("a"), per_shard=5)
+
+
+def test_one_argument_too_many(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(Config, ["a", "b"], prog="potstill x", positionals=("out",))
+    assert "b" in capsys.readouterr().err
 
 
 def test_a_yaml_file_sets_what_the_flags_do_not(tmp_path):
