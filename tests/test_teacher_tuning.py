@@ -1,6 +1,7 @@
 """Training a teacher from scratch: the parts against diffusers' own, and the whole, small."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +9,14 @@ import torch
 from diffusers import FluxControlPipeline
 
 from distill.main import main
-from teacher.normals import decode_normals, encode_normals
 from teacher.painters import load_painter
 from teacher.palette import Palette
 from teacher.scenes import CLASSES
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.shards import read_pairs
 from teacher.tuning import TuneConfig, recipe_of, tune
 from teacher.tuning.autoencoder import build_autoencoder, encode_latents, fit_scaling, to_input
+from teacher.tuning.batches import GENERATE, Source, draw_batch
 from teacher.tuning.denoiser import (
     DenoiserConfig,
     Ema,
@@ -25,20 +27,28 @@ from teacher.tuning.denoiser import (
     unpack_latents,
     velocity_loss,
 )
-from teacher.tuning.latents import mirror
-from teacher.tuning.paintings import Paints, paint_shards
-from teacher.tuning.stages import GENERATE, INSTRUCTIONS, StageConfig, draw_batch, train_stage
+from teacher.tuning.latents import LatentSet
+from teacher.tuning.paintings import Paints, known_latents, known_pixels, paint_shards
+from teacher.tuning.stages import StageConfig, train_stage, validate
 
 TINY = DenoiserConfig(double_blocks=1, single_blocks=1, heads=2, head_width=16)
+PAINTINGS = ("depth", "normal", "segment", "segment@1")
+NAMES = (*PAINTINGS, GENERATE)
 
 
 def tiny_generator(seed: int = 0) -> Generator:
     torch.manual_seed(seed)
-    return Generator(TINY, INSTRUCTIONS)
+    return Generator(TINY, NAMES)
 
 
-def random_latents(count: int = 12) -> torch.Tensor:
-    return torch.randn(count, 2, 4, 16, 4, 4, generator=torch.Generator().manual_seed(3))
+def random_latents(count: int = 12, side: int = 4) -> LatentSet:
+    chance = torch.Generator().manual_seed(3)
+    shape = (count, 16, side, side)
+    return LatentSet(
+        torch.randn(shape, generator=chance),
+        {name: torch.randn(shape, generator=chance) for name in PAINTINGS},
+        {name: torch.ones(count, side, side, dtype=torch.bool) for name in PAINTINGS},
+    )
 
 
 def test_latents_are_packed_as_the_flux_pipelines_pack_them():
@@ -52,35 +62,112 @@ def test_painting_learns_a_fixed_answer():
     """The loss must fall far below that of predicting nothing."""
     model = tiny_generator()
     latents = random_latents(4)
-    rows = painting_rows(latents[:, 0, 0], latents[:, 0, 1], torch.zeros(4, dtype=torch.long))
+    depth = latents.paintings["depth"]
+    asked = torch.zeros(4, dtype=torch.long)
+    rows = painting_rows(latents.photographs, depth, latents.known["depth"], asked)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(150):
         optimizer.zero_grad()
         loss = velocity_loss(model, rows).mean()
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.25 * latents[:, 0, 1].square().mean().item()
+    assert loss.item() < 0.25 * depth.square().mean().item()
+
+
+def test_what_is_not_known_is_not_learned():
+    """The loss of a row is the mean over its known latents, whatever stands elsewhere."""
+    model = tiny_generator()
+    latents = random_latents(2)
+    depth, known = latents.paintings["depth"], torch.zeros(2, 4, 4, dtype=torch.bool)
+    known[:, :2] = True
+    asked = torch.zeros(2, dtype=torch.long)
+    spoiled = depth.clone()
+    spoiled[:, :, 2:] = 100.0
+    whole, part = (
+        velocity_loss(model, painting_rows(latents.photographs, painting, known, asked))
+        for painting in (depth, spoiled)
+    )
+    assert torch.equal(whole, part)
+    blank = painting_rows(latents.photographs, depth, torch.zeros_like(known), asked)
+    assert torch.equal(velocity_loss(model, blank), torch.zeros(2))
 
 
 @pytest.mark.parametrize(("replay", "generated"), [(0.0, 0), (0.25, 4), (1.0, 16)])
 def test_a_batch_replays_generation_at_its_ratio(replay, generated):
-    config = StageConfig(replay=replay, batch_size=16)
     chance = torch.Generator().manual_seed(0)
-    batch = draw_batch(random_latents(), config, np.random.default_rng(0), chance)
-    is_generated = batch.instruction == GENERATE
+    sources = [Source(random_latents())]
+    batch = draw_batch(sources, NAMES, 16, replay, np.random.default_rng(0), chance)
+    is_generated = batch.instruction == NAMES.index(GENERATE)
     assert int(is_generated.sum()) == generated
     assert batch.source[is_generated].abs().sum() == 0
     assert batch.noisy[~is_generated].abs().sum() == 0
     assert (batch.t[~is_generated] == 1).all()
 
 
+def test_tasks_are_drawn_evenly_however_many_legends_one_has():
+    source = Source(random_latents())
+    batch = source.draw(3000, NAMES, np.random.default_rng(0))
+    shares = np.bincount(batch.instruction.numpy(), minlength=len(NAMES)) / 3000
+    np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 1 / 6, 1 / 6, 0], atol=0.03)
+
+
+def test_only_samples_that_are_labelled_are_drawn():
+    latents = random_latents(4)
+    latents.known["depth"][:3] = False
+    latents.known["normal"][:] = False
+    source = Source(latents)
+    assert source.rows["depth"].tolist() == [3]
+    assert "normal" not in source.rows
+
+
+def test_sources_of_other_sizes_are_mixed_batch_by_batch():
+    sources = [Source(random_latents(side=4), 1.0), Source(random_latents(side=6), 3.0)]
+    rng, chance = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    sides = [draw_batch(sources, NAMES, 2, 0.0, rng, chance).noisy.shape[-1] for _ in range(200)]
+    assert sides.count(6) / len(sides) == pytest.approx(0.75, abs=0.1)
+
+
+def test_a_set_without_a_task_is_validated_on_what_it_has():
+    latents = random_latents(4)
+    only_depth = LatentSet(
+        latents.photographs,
+        {"depth": latents.paintings["depth"]},
+        {"depth": latents.known["depth"]},
+    )
+    losses = validate(tiny_generator(), [only_depth])
+    assert set(losses) == {"depth", GENERATE}
+    assert all(np.isfinite(loss) for loss in losses.values())
+
+
+def test_an_unlabelled_pixel_spoils_its_latent_and_those_beside_it():
+    known = np.ones((64, 64), bool)
+    known[3, 40] = False
+    found = known_latents(known)
+    assert found.shape == (8, 8)
+    assert np.argwhere(~found).tolist() == [[r, c] for r in (0, 1) for c in (4, 5, 6)]
+
+
+def test_normals_of_the_sky_are_known_and_other_missing_ones_are_not(tmp_path):
+    write_scene_shards(ScenesConfig(out=tmp_path, count=6, size_px=32, labels=True))
+    pairs = read_pairs(tmp_path / "images/000000.tar", tmp_path / "labels/000000.tar")
+    skies = 0
+    for _, _, labels in pairs:
+        assert labels.depth_m is not None
+        skies += int(np.isinf(labels.depth_m).sum())
+        assert all(plane.all() for plane in known_pixels(labels).values())
+        hole = replace(labels, depth_m=np.full_like(labels.depth_m, np.nan))
+        assert not known_pixels(hole)["depth"].any()
+        assert known_pixels(hole)["normal"].mean() == labels.normal.any(axis=-1).mean()
+    assert skies > 0
+
+
 def test_a_stage_resumes_from_its_checkpoint(tmp_path):
     """The weights, the average, both optimisers and the clock come back."""
-    config = StageConfig(minutes=0.02, batch_size=4, validation_scenes=4)
+    config = StageConfig(minutes=0.02, batch_size=4, validation_samples=4)
     first = tiny_generator()
-    train_stage(first, random_latents(), config, tmp_path, "painter")
+    train_stage(first, [(random_latents(32), 1.0)], config, tmp_path, "painter")
     log = [json.loads(line) for line in (tmp_path / "painter.jsonl").read_text().splitlines()]
-    again = train_stage(tiny_generator(1), random_latents(), config, tmp_path, "painter")
+    again = train_stage(tiny_generator(1), [(random_latents(32), 1.0)], config, tmp_path, "painter")
     after = [json.loads(line) for line in (tmp_path / "painter.jsonl").read_text().splitlines()]
     assert after[-1]["step"] == log[-1]["step"]  # its time was used up
     for name, value in first.state_dict().items():
@@ -101,17 +188,6 @@ def test_the_learning_rate_warms_up_and_falls_to_its_floor():
     assert cosine(0.0) == 0
     assert cosine(0.02) == pytest.approx(1)
     assert cosine(1.0) == pytest.approx(0.02)
-
-
-def test_a_mirrored_normal_painting_shows_mirrored_normals():
-    rng = np.random.default_rng(0)
-    normal = rng.normal(size=(1, 8, 8, 3)).astype(np.float32)
-    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-    pictures = np.zeros((1, 4, 8, 8, 3), np.uint8)
-    pictures[:, 2] = encode_normals(normal)
-    seen = decode_normals(mirror(pictures)[:, 2]).normal
-    expected = normal[:, :, ::-1] * [-1, 1, 1]
-    assert np.degrees(np.arccos(np.clip((seen * expected).sum(-1), -1, 1))).max() < 1.0
 
 
 def test_latents_have_unit_scale():
@@ -146,9 +222,11 @@ def test_the_smoke_recipe_makes_a_teacher_that_paints(tmp_path):
     painter = load_painter(str(tmp_path / "teacher"))
     assert painter.card.classes == CLASSES
     photographs = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
-    painted = painter.paint(photographs, ("depth", "segment"), (0, 0))
+    assert len(painter.card.legends) == 4
+    painted = painter.paint(photographs, ("depth", "segment", "segment@3"), (0, 0))
     assert painted["depth"].shape == (2, 64, 64, 3)
     assert not np.array_equal(painted["depth"], painted["segment"])
+    assert not np.array_equal(painted["segment"], painted["segment@3"])
     before = (tmp_path / "painter.safetensors").stat().st_mtime_ns
     tune(TuneConfig(out=tmp_path, recipe="smoke", threads=1))  # every stage is passed over
     assert (tmp_path / "painter.safetensors").stat().st_mtime_ns == before

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teacher.confidence import Calibration, read_calibration
 from teacher.provenance import sha256_file
 
 TEACHER_SCHEMA = 1
@@ -15,6 +16,9 @@ TEACHER_SCHEMA = 1
 
 INSTRUCTIONS = ("depth", "normal", "segment", "generate")
 """What an instruction may ask for: one painting per task, or a picture of the generator's own."""
+
+LEGEND_MARK = "@"
+"""segment@2 asks for the classes in the colours of legend 2; plain segment is legend 0."""
 
 STARTS = ("zeros", "noise")
 """Initial latents: zeros (deterministic, for one step) or gaussian noise from the row's seed."""
@@ -41,6 +45,8 @@ class TeacherCard:
     """Names of the segmentation classes; id = index."""
     palette: tuple[tuple[int, int, int], ...]
     """Colour (0 to 255) of each class."""
+    legends: tuple[tuple[tuple[int, int, int], ...], ...]
+    """The palette, and further ones in which the same colours are dealt to other classes."""
     depth_codec: Mapping[str, Any]
     """Parameters of the depth colours, as teacher.depth.codec_to_json writes them."""
     instructions: Mapping[str, str]
@@ -54,7 +60,9 @@ class TeacherCard:
     weights_sha256: str
     """Digest over all safetensors files."""
     config_sha256: str
-    """Digest over all JSON files: scheduler, VAE scaling, palette, codec, steps."""
+    """Digest over all JSON files: scheduler, VAE scaling, palette, codec, steps, calibration."""
+    calibration: Calibration | None = None
+    """From the evidence of a pixel to confidence; None = not calibrated."""
 
     def identity(self) -> dict[str, str | int | None]:
         """Which teacher this is, as every label records it."""
@@ -69,20 +77,37 @@ class TeacherCard:
         return {name: getattr(self, name) for name in names}
 
 
+def segment_instruction(legend: int) -> str:
+    """Name of the instruction that asks for the classes in the colours of a legend."""
+    return "segment" if legend == 0 else f"segment{LEGEND_MARK}{legend}"
+
+
+def task_of(instruction: str) -> str:
+    """The task that an instruction asks for: segment for segment@2."""
+    return instruction.partition(LEGEND_MARK)[0]
+
+
+def legend_of(instruction: str) -> int:
+    """The legend that an instruction names: 2 for segment@2, 0 without one."""
+    return int(instruction.partition(LEGEND_MARK)[2] or 0)
+
+
 def read_card(folder: Path, *, path_or_hub_id: str, revision: str | None = None) -> TeacherCard:
     """Read and check teacher.json and the pipeline's class, and hash the folder.
 
     Raises FileNotFoundError when a file of the folder is missing, ValueError for another schema,
     a missing field or a value that makes no sense; both name the file.
     """
-    fields = _read_fields(folder / "teacher.json")
+    fields, further_palettes = _read_fields(folder / "teacher.json")
     card = TeacherCard(
         **fields,
+        legends=(fields["palette"], *further_palettes),
         path_or_hub_id=path_or_hub_id,
         revision=revision,
         layout=_layout(folder / "model_index.json"),
         weights_sha256=_digest(folder, "*.safetensors"),
         config_sha256=_digest(folder, "*.json"),
+        calibration=read_calibration(folder),
     )
     _check(card, folder / "teacher.json")
     return card
@@ -114,8 +139,8 @@ def _layout(path: Path) -> str:
     return layout
 
 
-def _read_fields(path: Path) -> dict[str, Any]:
-    """The fields of TeacherCard that teacher.json must hold, typed."""
+def _read_fields(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """The fields of TeacherCard that teacher.json must hold, typed; then its further palettes."""
     stored = read_json(path)
     if stored.get("schema") != TEACHER_SCHEMA:
         raise ValueError(
@@ -134,7 +159,11 @@ def _read_fields(path: Path) -> dict[str, Any]:
         "depth_codec": (dict, dict),
         "instructions": (dict, dict),
     }
-    return {key: make(_field(stored, key, kind, path)) for key, (kind, make) in read.items()}
+    fields = {key: make(_field(stored, key, kind, path)) for key, (kind, make) in read.items()}
+    legends = _field({"legends": [], **stored}, "legends", list, path)
+    return fields, tuple(
+        _colors(palette) if isinstance(palette, list) else () for palette in legends
+    )
 
 
 def _colors(palette: list[Any]) -> tuple[tuple[Any, ...], ...]:
@@ -151,6 +180,8 @@ def _field(stored: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
 
 def _check(card: TeacherCard, path: Path) -> None:
     """Refuse what would fail, or silently mislabel, hours later."""
+    asked = [segment_instruction(legend) for legend in range(len(card.legends))]
+    known = (*INSTRUCTIONS, *asked[1:])
     problems = (
         (card.start not in STARTS, f"'start' must be one of {STARTS}, found {card.start!r}"),
         (card.steps < 1, f"'steps' must be at least 1, found {card.steps}"),
@@ -169,9 +200,18 @@ def _check(card: TeacherCard, path: Path) -> None:
             "'palette' must hold three whole numbers from 0 to 255 for each class",
         ),
         (
-            bool(set(card.instructions) - set(INSTRUCTIONS)),
-            f"unknown instructions {sorted(set(card.instructions) - set(INSTRUCTIONS))}; "
-            f"known: {', '.join(INSTRUCTIONS)}",
+            any(sorted(legend) != sorted(card.palette) for legend in card.legends),
+            "each of 'legends' must deal the colours of 'palette' to the classes anew",
+        ),
+        (
+            bool(set(card.instructions) - set(known)),
+            f"unknown instructions {sorted(set(card.instructions) - set(known))}; "
+            f"known: {', '.join(known)}",
+        ),
+        (
+            "segment" in card.instructions and not set(asked) <= set(card.instructions),
+            f"'legends' has {len(card.legends) - 1} further palettes, each of which needs an "
+            f"instruction; missing: {sorted(set(asked) - set(card.instructions))}",
         ),
     )
     for wrong, message in problems:

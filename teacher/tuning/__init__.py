@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file, save_file
 
 from teacher.cores import usable_cores
 from teacher.palette import Palette
@@ -21,12 +20,13 @@ from teacher.provenance import write_run
 from teacher.scenes import CLASSES
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 from teacher.tuning.autoencoder import train_autoencoder
+from teacher.tuning.batches import GENERATE
 from teacher.tuning.denoiser import Generator
 from teacher.tuning.folder import write_teacher
 from teacher.tuning.latents import cache_latents
 from teacher.tuning.paintings import Paints, paint_shards
 from teacher.tuning.recipes import RECIPES, Recipe
-from teacher.tuning.stages import INSTRUCTIONS, StageConfig, train_stage
+from teacher.tuning.stages import run_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,18 +78,16 @@ def tune(config: TuneConfig) -> Path:
         workers=threads,
     )
     write_scene_shards(scenes)
-    paints = Paints(Palette.distinct(CLASSES))
+    paints = Paints(Palette.distinct(CLASSES), legends=recipe.legends)
     pictures = paint_shards(
         scenes.out / "images", scenes.out / "labels", paints, out / "paintings.npy", threads
     )
-    autoencoder = _autoencoder(pictures, recipe, out / "autoencoder", config.seed, threads)
-    latents = cache_latents(
-        autoencoder, pictures, out / "latents.safetensors", mirrored=recipe.mirrored
-    )
+    autoencoder = _autoencoder(pictures.pixels, recipe, out / "autoencoder", config.seed, threads)
+    latents = cache_latents(autoencoder, pictures, paints, out / "latents.safetensors")
     torch.manual_seed(config.seed)
-    generator = Generator(recipe.denoiser, INSTRUCTIONS)
+    generator = Generator(recipe.denoiser, (*paints.instructions, GENERATE))
     for name, stage in (("generator", recipe.base), ("painter", recipe.painting)):
-        _stage(generator, latents, stage, out, name, config.seed, threads)
+        run_stage(generator, [(latents, 1.0)], stage, out, name, config.seed, threads)
     folder = out / "teacher"
     write_teacher(folder, recipe.name, autoencoder, generator, paints, recipe.size_px)
     console.log(f"teacher: {folder}")
@@ -102,20 +100,3 @@ def _autoencoder(
     if not (folder / "config.json").exists():
         train_autoencoder(pictures, recipe.autoencoder, folder, seed, workers)
     return AutoencoderKL.from_pretrained(folder).eval()
-
-
-def _stage(
-    generator: Generator,
-    latents: torch.Tensor,
-    stage: StageConfig,
-    out: Path,
-    name: str,
-    seed: int,
-    workers: int,
-) -> None:
-    """Train a stage, or load what it left."""
-    finished = out / f"{name}.safetensors"
-    if not finished.exists():
-        train_stage(generator, latents, stage, out, name, seed, workers)
-        save_file(generator.state_dict(), finished)
-    generator.load_state_dict(load_file(finished))

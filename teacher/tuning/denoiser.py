@@ -130,16 +130,19 @@ class Batch:
     target: Tensor
     """The velocity: noise - x0."""
     weight: Tensor
+    known: Tensor
+    """(B, h, w) float32: 1 where the target is known, else 0"""
 
 
 GENERATION_WEIGHT = 0.5
 """Of a generated row in the loss: its velocity has about twice the variance of a painting's."""
 
 
-def painting_rows(photo: Tensor, painting: Tensor, instruction: Tensor) -> Batch:
+def painting_rows(photo: Tensor, painting: Tensor, known: Tensor, instruction: Tensor) -> Batch:
     """One step from zero latents at t = 1 to the painting of a photograph."""
     ones = torch.ones(len(photo))
-    return Batch(torch.zeros_like(photo), photo, ones, instruction, -painting, ones)
+    noisy = torch.zeros_like(photo)
+    return Batch(noisy, photo, ones, instruction, -painting, ones, known.float())
 
 
 def generation_rows(photo: Tensor, instruction: Tensor, chance: torch.Generator) -> Batch:
@@ -148,7 +151,8 @@ def generation_rows(photo: Tensor, instruction: Tensor, chance: torch.Generator)
     noise = torch.randn(photo.shape, generator=chance)
     noisy = photo.lerp(noise, t[:, None, None, None])
     weight = torch.full_like(t, GENERATION_WEIGHT)
-    return Batch(noisy, torch.zeros_like(photo), t, instruction, noise - photo, weight)
+    known = torch.ones_like(photo[:, 0])
+    return Batch(noisy, torch.zeros_like(photo), t, instruction, noise - photo, weight, known)
 
 
 def join(first: Batch, second: Batch) -> Batch:
@@ -159,9 +163,10 @@ def join(first: Batch, second: Batch) -> Batch:
 
 
 def velocity_loss(model: "Generator", batch: Batch) -> Tensor:
-    """Weighted squared error of each row's velocity, mean over its values: (B,)."""
+    """Weighted squared error of each row's velocity, mean over its known values: (B,)."""
     velocity = model(batch.noisy, batch.source, batch.t, batch.instruction).float()
-    return batch.weight * (velocity - batch.target).square().mean((1, 2, 3))
+    error = (velocity - batch.target).square().mean(1) * batch.known
+    return batch.weight * error.sum((1, 2)) / batch.known.sum((1, 2)).clamp(min=1)
 
 
 class Ema:

@@ -16,8 +16,8 @@ class Recipe:
     """Training scenes of the split "train"."""
     size_px: int = 128
     difficulty: float = 0.5
-    mirrored: bool = False
-    """Also learn from the mirror image of every scene."""
+    legends: int = 4
+    """In how many ways the colours are dealt to the classes, for votes."""
     per_shard: int = 500
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
@@ -60,8 +60,8 @@ def smoke() -> Recipe:
         per_shard=12,
         autoencoder=AutoencoderConfig(widths=(8, 8, 16, 16), minutes=seconds, batch_size=4),
         denoiser=DenoiserConfig(double_blocks=1, single_blocks=1, heads=2, head_width=16),
-        base=StageConfig(replay=1.0, minutes=seconds, batch_size=4, validation_scenes=4),
-        painting=StageConfig(minutes=seconds, batch_size=4, validation_scenes=4),
+        base=StageConfig(replay=1.0, minutes=seconds, batch_size=4, validation_samples=4),
+        painting=StageConfig(minutes=seconds, batch_size=4, validation_samples=4),
     )
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from teacher.progress import console, progress_bar
-from teacher.sample import TASKS
+from teacher.tuning.batches import GENERATE, Source, draw_batch
 from teacher.tuning.denoiser import (
     Batch,
     Ema,
@@ -22,15 +22,12 @@ from teacher.tuning.denoiser import (
     build_optimizers,
     cosine,
     generation_rows,
-    join,
     painting_rows,
     velocity_loss,
 )
-from teacher.tuning.paintings import PICTURES
+from teacher.tuning.latents import LatentSet
 from teacher.tuning.parallel import Replicas
 
-INSTRUCTIONS = (*TASKS, "generate")
-GENERATE = INSTRUCTIONS.index("generate")
 CHECKPOINT_SECONDS = 120
 
 
@@ -50,46 +47,36 @@ class StageConfig:
     """On the matrices of the blocks alone."""
     ema_decay: float = 0.999
     """Of the averaged weights, which are the ones that are kept."""
-    validation_scenes: int = 256
-    """The last scenes of the training set are kept out of it, for the validation loss."""
-
-
-def draw_batch(
-    latents: Tensor, config: StageConfig, rng: np.random.Generator, chance: torch.Generator
-) -> Batch:
-    """Random samples, views and tasks: latents (N, views, 4, 16, h, w) -> a mixed batch."""
-    replayed = round(config.replay * config.batch_size)
-    samples = rng.integers(len(latents), size=config.batch_size)
-    views = rng.integers(latents.shape[1], size=config.batch_size)
-    photo = latents[samples, views, 0].float()
-    tasks = torch.from_numpy(rng.integers(len(TASKS), size=config.batch_size - replayed))
-    generated = torch.full((replayed,), GENERATE)
-    generation = generation_rows(photo[:replayed], generated, chance)
-    if replayed == config.batch_size:
-        return generation
-    painting = latents[samples[replayed:], views[replayed:], tasks + 1].float()
-    return join(generation, painting_rows(photo[replayed:], painting, tasks))
+    validation_samples: int = 256
+    """So many of the last samples of each set, at most an eighth of it, are kept out of training,
+    for the validation loss."""
 
 
 @torch.no_grad()
-def validate(model: Generator, latents: Tensor) -> dict[str, float]:
-    """Mean squared latent error of each task, and of generation at fixed noise and t."""
+def validate(model: Generator, kept: Sequence[LatentSet]) -> dict[str, float]:
+    """Mean squared latent error of each instruction, and of generation at fixed noise and t."""
     model.eval()
-    photo = latents[:, 0, 0].float()
-    chance = torch.Generator().manual_seed(0)
-    rows = {"generate": generation_rows(photo, torch.full((len(photo),), GENERATE), chance)}
-    for index, task in enumerate(TASKS):
-        painting = latents[:, 0, PICTURES.index(task)].float()
-        rows[task] = painting_rows(photo, painting, torch.full((len(photo),), index))
-    with torch.autocast("cpu", torch.bfloat16):
-        losses = {n: (velocity_loss(model, b) / b.weight).mean().item() for n, b in rows.items()}
+    names = model.instructions.names
+    losses: dict[str, list[float]] = {}
+    for latents in kept:
+        chance = torch.Generator().manual_seed(0)
+        photo = latents.photographs.float()
+        which = torch.full((len(photo),), names.index(GENERATE))
+        batches = {GENERATE: generation_rows(photo, which, chance)}
+        for name, painting in latents.paintings.items():
+            which = torch.full((len(photo),), names.index(name))
+            batches[name] = painting_rows(photo, painting.float(), latents.known[name], which)
+        for name, batch in batches.items():
+            with torch.autocast("cpu", torch.bfloat16):
+                error = (velocity_loss(model, batch) / batch.weight).mean().item()
+            losses.setdefault(name, []).append(error)
     model.train()
-    return losses
+    return {name: sum(errors) / len(errors) for name, errors in losses.items()}
 
 
 def train_stage(
     model: Generator,
-    latents: Tensor,
+    sets: Sequence[tuple[LatentSet, float]],
     config: StageConfig,
     folder: Path,
     name: str,
@@ -98,20 +85,25 @@ def train_stage(
 ) -> Generator:
     """Train in place for `minutes` and return the model with its averaged weights.
 
-    Resumes from `folder`/NAME.checkpoint.*, written every two minutes; the seconds already spent
-    count. One replica trains on each of the `workers` cores. NAME.jsonl in the folder keeps the
-    validation losses.
+    sets: latents, and how often a batch comes from each. Resumes from `folder`/NAME.checkpoint.*,
+    written every two minutes; the seconds already spent count. One replica trains on each of the
+    `workers` cores. NAME.jsonl in the folder keeps the validation losses.
     """
     trainer = _Trainer(model, config, folder, name, workers)
     trainer.resume()
     rng = np.random.default_rng([seed, trainer.step])
     chance = torch.Generator().manual_seed(seed + trainer.step)
-    kept = latents[-config.validation_scenes :]
-    train = latents[: -config.validation_scenes]
+    names = model.instructions.names
+    split = [_split(latents, config.validation_samples) for latents, _ in sets]
+    sources = [Source(train, weight) for (train, _), (_, weight) in zip(split, sets)]
+    kept = [latents for _, latents in split if len(latents)]
     with progress_bar() as bar:
         task = bar.add_task(name, total=round(config.minutes * 60))
         while trainer.share < 1:
-            shares = [draw_batch(train, config, rng, chance) for _ in range(workers)]
+            shares = [
+                draw_batch(sources, names, config.batch_size, config.replay, rng, chance)
+                for _ in range(workers)
+            ]
             loss = trainer.advance(shares)
             bar.update(task, completed=int(trainer.seconds), description=f"{name} {loss:.3f}")
             if trainer.checkpoint_is_due:
@@ -119,6 +111,29 @@ def train_stage(
     trainer.checkpoint(lambda averaged: validate(averaged, kept))
     trainer.ema.load_into(model)
     return model.eval()
+
+
+def run_stage(
+    model: Generator,
+    sets: Sequence[tuple[LatentSet, float]],
+    config: StageConfig,
+    folder: Path,
+    name: str,
+    seed: int,
+    workers: int,
+) -> None:
+    """Train a stage in place, or load what it left: `folder`/NAME.safetensors."""
+    finished = folder / f"{name}.safetensors"
+    if not finished.exists():
+        train_stage(model, sets, config, folder, name, seed, workers)
+        save_file(model.state_dict(), finished)
+    model.load_state_dict(load_file(finished))
+
+
+def _split(latents: LatentSet, kept: int) -> tuple[LatentSet, LatentSet]:
+    """The training part of a set, and its validation part."""
+    cut = len(latents) - min(kept, len(latents) // 8)
+    return latents[slice(0, cut)], latents[slice(cut, None)]
 
 
 def _mean_loss(model: Generator, share: Batch) -> Tensor:
