@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from distill.bootstrap import Resampled, draw_weights, interval, intervals, resampled_mean
 from distill.metrics import (
     CLOSE_DEG,
     Prediction,
@@ -19,16 +20,27 @@ from distill.metrics import (
 )
 from teacher.sample import Labels, Record
 
+__all__ = [
+    "DEPTH_KEYS",
+    "HEADLINES",
+    "LOWER_IS_BETTER",
+    "Resampled",
+    "Tally",
+    "as_labels",
+    "draw_weights",
+    "headlines",
+    "in_classes",
+    "interval",
+    "intervals",
+    "retention",
+]
+
 DEPTH_KEYS = ("delta1", "absrel", "median_absrel", "rmse_m")
 BINS_PER_DEG = 10
 """For the interval of the median angle."""
 HEADLINES = {"depth": "delta1", "normal": "mean_deg", "segment": "miou"}
 """Task -> the metric by which retention and agreement are stated."""
 LOWER_IS_BETTER = ("mean_deg",)
-INTERVAL_PERCENTILES = (2.5, 97.5)
-
-Resampled = dict[str, dict[str, np.ndarray]]
-"""Task -> metric -> (B,) one value for each resample."""
 
 
 class Tally:
@@ -108,9 +120,7 @@ def _confusion_row(pred: Prediction, truth: Labels) -> np.ndarray:
 
 
 def _resample_depth(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-    known = ~np.isnan(rows[:, 0])
-    sums = weights[:, known] @ rows[known]
-    return dict(zip(DEPTH_KEYS, (sums / weights[:, known].sum(axis=1, keepdims=True)).T))
+    return dict(zip(DEPTH_KEYS, resampled_mean(weights, rows).T))
 
 
 def _resample_normal(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -139,26 +149,6 @@ def _resample_segment(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.nda
 def headlines(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Task -> the one metric that stands for it: delta1, mean angle in degrees, mIoU."""
     return {task: scores[task][metric] for task, metric in HEADLINES.items() if task in scores}
-
-
-def draw_weights(images: int, resamples: int, seed: int) -> np.ndarray:
-    """(resamples, images): how often each image is in a sample drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(images, np.full(images, 1 / images), size=resamples)
-
-
-def intervals(resampled: Resampled) -> dict[str, dict[str, list[float] | None]]:
-    """Task -> metric -> [low, high] that holds 95 % of the resamples."""
-    return {
-        task: {metric: interval(values) for metric, values in metrics.items()}
-        for task, metrics in resampled.items()
-    }
-
-
-def interval(values: np.ndarray) -> list[float] | None:
-    """[2.5th, 97.5th percentile]; None if no value is finite."""
-    values = values[np.isfinite(values)]
-    return [float(v) for v in np.percentile(values, INTERVAL_PERCENTILES)] if values.size else None
 
 
 def retention(
