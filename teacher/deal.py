@@ -6,7 +6,7 @@ that only if no two classes hold close colours in every one of them.
 
 import numpy as np
 
-UNSEPARABLE_LEVELS = 8
+INSEPARABLE_LEVELS = 8
 """Colours nearer to each other than this count as this far: no generator keeps them apart."""
 
 RISK_SCALE = 1 << 20
@@ -43,7 +43,7 @@ def _risk(colors: np.ndarray) -> np.ndarray:
     """(n, n) float64 whole numbers, large for close colours; 0 on the diagonal."""
     levels = colors.astype(np.int64)
     squared = ((levels[:, None] - levels) ** 2).sum(axis=-1)
-    risk = RISK_SCALE // np.maximum(squared, UNSEPARABLE_LEVELS**2)
+    risk = RISK_SCALE // np.maximum(squared, INSEPARABLE_LEVELS**2)
     np.fill_diagonal(risk, 0)
     return risk.astype(float)
 

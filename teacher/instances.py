@@ -6,7 +6,7 @@ front cuts in two are joined again. The paper does not say where seeds lie; here
 colour comes first, because a seed on a blurred edge would start a region of its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +16,9 @@ from teacher.rgb import as_levels
 
 KNIGHT_MOVES = ((1, 2), (2, 1), (2, -1), (1, -2))
 """With their opposites and the eight neighbours, the 16-connectivity of the paper."""
+
+CODE = np.array([1 << 16, 1 << 8, 1])
+"""Makes one whole number of a colour, and back."""
 
 BIN_BITS = 4
 BIN_SHIFT = 8 - BIN_BITS
@@ -68,15 +71,19 @@ def decode_instances(
     max_spread: parts of one colour are one instance if the box around both holds at most this
                 many times their pixels.
 
-    Raises ValueError for another shape, and as teacher.rgb.as_levels does.
+    Raises ValueError for another shape or background, and as teacher.rgb.as_levels does.
     """
-    levels = as_levels(rgb)
+    levels = as_levels(np.asarray(rgb))
     if levels.ndim != 3:
         raise ValueError(f"instances are read from one painting (H, W, 3), got {levels.shape}")
+    if len(background) != 3:
+        raise ValueError(f"a background colour has three levels, got {background}")
     min_pixels = max(1, int(np.ceil(min_area * levels.shape[0] * levels.shape[1])))
+    area = _areas_of_one_color(levels, background, tau, min_pixels, min_core)
+    core = _extreme(area, cv2.erode) == _extreme(area, cv2.dilate)
     parts: list[_Part] = []
-    for area in _areas_of_one_color(levels, background, tau, min_pixels, min_core):
-        parts.extend(_solid_parts(area, levels, min_pixels, min_core))
+    for pixels in _pixels_by_number(area):
+        parts.extend(_solid_parts(pixels, core, levels, min_pixels, min_core))
     instances = _join_parts(parts, tau, max_spread)
     ids = np.zeros(levels.shape[:2], np.uint16)
     for number, instance in enumerate(instances, start=1):
@@ -87,21 +94,28 @@ def decode_instances(
 
 def _areas_of_one_color(
     levels: np.ndarray, background: Sequence[int], tau: float, min_pixels: int, min_core: float
-) -> Iterator[np.ndarray]:
-    """Masks (H, W) bool of the pixels within tau of a seed; no pixel is in two of them."""
-    colors = levels.astype(np.float32)
-    bins = (levels >> BIN_SHIFT).astype(np.intp) @ (1, 1 << BIN_BITS, 1 << 2 * BIN_BITS)
+) -> np.ndarray:
+    """Number the pixels within tau of each seed: (H, W) float32 from 1, 0 = in no such area.
+
+    Works on the colours that occur and how often, which are fewer than pixels.
+    """
+    codes, color_of = np.unique(levels.reshape(-1, 3) @ CODE, return_inverse=True)
+    colors = (codes[:, None] // CODE % 256).astype(np.float32)
+    bins = (colors.astype(np.intp) >> BIN_SHIFT) @ (1, 1 << BIN_BITS, 1 << 2 * BIN_BITS)
+    flat = _flat(levels, tau) if min_core > 0 else np.ones(levels.shape[:2], bool)
+    counts, flats = np.bincount(color_of), np.bincount(color_of, flat.ravel(), len(codes))
     free = _squared_distance(colors, np.asarray(background)) >= tau**2
-    flat = _flat(levels, tau) if min_core > 0 else np.ones_like(free)
-    while np.count_nonzero(seeds := free & flat) >= max(1, min_core * min_pixels):
-        reached = seeds & (bins == np.bincount(bins[seeds]).argmax())
+    area = np.zeros(len(codes), np.float32)
+    while (seeds := free * flats).sum() >= max(1, min_core * min_pixels):
+        weight, reached = seeds * (bins == np.bincount(bins, seeds).argmax()), free
         # The mean of colours in a ball of radius tau, or in a bin, is within tau of one of them:
         # a seed always reaches something, so the loop ends.
         for _ in range(1 + SEED_STEPS):
-            seed = colors[reached].mean(axis=0)
-            reached = free & (_squared_distance(colors, seed) <= tau**2)
-        yield reached
+            reached = free & (_squared_distance(colors, weight @ colors / weight.sum()) <= tau**2)
+            weight = reached * counts
+        area[reached] = area.max() + 1
         free &= ~reached
+    return area[color_of].reshape(levels.shape[:2])
 
 
 def _flat(levels: np.ndarray, tau: float) -> np.ndarray:
@@ -109,9 +123,13 @@ def _flat(levels: np.ndarray, tau: float) -> np.ndarray:
 
     Only these survive an erosion, so no other pixel needs to be tried as a seed.
     """
-    around = np.ones((3, 3), np.uint8)
-    spread = np.asarray(cv2.dilate(levels, around)) - np.asarray(cv2.erode(levels, around))
+    spread = _extreme(levels, cv2.dilate) - _extreme(levels, cv2.erode)
     return spread.max(axis=-1) <= 2 * tau
+
+
+def _extreme(plane: np.ndarray, erode_or_dilate: Callable[..., np.ndarray]) -> np.ndarray:
+    """Least or largest value of the 3 x 3 neighbours; what lies beyond the image never counts."""
+    return np.asarray(erode_or_dilate(plane, np.ones((3, 3), np.uint8)))
 
 
 def _squared_distance(colors: np.ndarray, color: np.ndarray) -> np.ndarray:
@@ -120,18 +138,28 @@ def _squared_distance(colors: np.ndarray, color: np.ndarray) -> np.ndarray:
     return np.einsum("...i,...i->...", apart, apart)
 
 
+def _pixels_by_number(area: np.ndarray) -> list[np.ndarray]:
+    """Flat indices of the pixels of area 1, of area 2, and so on."""
+    numbers = area.ravel().astype(np.intp)
+    return np.split(numbers.argsort(kind="stable"), np.bincount(numbers).cumsum()[:-1])[1:]
+
+
 def _solid_parts(
-    area: np.ndarray, levels: np.ndarray, min_pixels: int, min_core: float
+    pixels: np.ndarray, core: np.ndarray, levels: np.ndarray, min_pixels: int, min_core: float
 ) -> Iterator[_Part]:
-    """The connected regions of an area that are large enough and not mere lines."""
-    mask = area.astype(np.uint8)
-    core = cv2.erode(mask, np.ones((3, 3), np.uint8))  # beyond the image counts as inside
-    region = _connected_regions(mask)
-    areas = np.bincount(region.ravel())
-    cores = np.bincount(region.ravel(), weights=core.ravel(), minlength=len(areas))
+    """The connected regions of an area that are large enough and not mere lines.
+
+    pixels: (N,) flat indices; core: (H, W) bool, what a 3 x 3 erosion of its own area leaves.
+    """
+    rows, columns = np.divmod(pixels, levels.shape[1])
+    place = rows - rows.min(), columns - columns.min()
+    mask = np.zeros([1 + axis.max() for axis in place], np.uint8)
+    mask[place] = 1
+    region = _connected_regions(mask)[place]
+    areas = np.bincount(region)
+    cores = np.bincount(region, weights=core.ravel()[pixels])
     for number in np.flatnonzero((areas >= min_pixels) & (cores >= min_core * areas)):
-        if number > 0:
-            yield _part(np.flatnonzero(region.ravel() == number), levels)
+        yield _part(pixels[region == number], levels)
 
 
 def _part(pixels: np.ndarray, levels: np.ndarray) -> _Part:

@@ -6,10 +6,11 @@ are bound to classes by the prompt alone, so a legend can be permuted from one p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
+from teacher.deal import deal_colors
+from teacher.distinct import MAX_DISTINCT, distinct_colors
 from teacher.instances import DecodedInstances, decode_instances
 from teacher.rgb import LEVELS, as_levels, nearest_color
 
@@ -23,9 +24,6 @@ __all__ = [
     "distinct_colors",
     "encode_segments",
 ]
-
-MAX_DISTINCT = 150
-"""As many classes as ADE20K has; then the colours still lie 49 levels apart."""
 
 IGNORE_COLOR = (0, 0, 0)
 """Pixels that carry no class are painted black; no colour of `distinct_colors` comes near it."""
@@ -60,6 +58,18 @@ class Palette:
         """The same classes with the same colours dealt out anew; the ids stay as they are."""
         order = np.random.default_rng(seed).permutation(len(self.names))
         return Palette(self.names, self.colors[order])
+
+    def legends(self, count: int, seed: int = 0) -> tuple["Palette", ...]:
+        """Legends to vote over: this palette first, then its colours dealt anew.
+
+        Every class has another colour in each (up to as many legends as classes), and two classes
+        with close colours in one legend have distant ones in the others: see teacher.deal. The
+        same on every machine. Raises ValueError for fewer than one legend.
+        """
+        if count < 1:
+            raise ValueError(f"a vote needs at least one legend, got count={count}")
+        deals = deal_colors(self.colors, count, seed)
+        return (self, *(Palette(self.names, self.colors[deal]) for deal in deals[1:]))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -135,75 +145,23 @@ def encode_segments(ids: np.ndarray, palette: Palette) -> np.ndarray:
     return np.concatenate([palette.colors, [IGNORE_COLOR]]).astype(np.uint8)[rows]
 
 
-def decode_segments(rgb: np.ndarray, palette: Palette) -> DecodedSegments:
+def decode_segments(
+    rgb: np.ndarray, palette: Palette, *, max_distance: float | None = None
+) -> DecodedSegments:
     """Read class ids from a painting: the nearest colour of the palette.
 
     rgb: (..., 3) uint8, or floating point in 0..1. Every pixel gets a class; the margin says how
     clear it was. A palette of one class has margin inf.
+    max_distance: in levels; a pixel farther than this from every colour gets ignore_id. The paper
+    states no such threshold.
 
-    Inverse: encode_segments. Raises ValueError as teacher.rgb.as_levels does.
+    Inverse: encode_segments. Raises ValueError as teacher.rgb.as_levels does, and for a negative
+    max_distance.
     """
-    nearest = nearest_color(as_levels(rgb), palette.colors)
-    return DecodedSegments(nearest.index.astype(palette.id_dtype), nearest.margin)
-
-
-@lru_cache(maxsize=32)
-def distinct_colors(count: int) -> np.ndarray:
-    """`count` colours as far apart as can be, the same everywhere: (count, 3) uint8, read-only.
-
-    Black and white count as taken: they stand for "no class" and for what a generator leaves
-    unpainted. Six or fewer colours are 255 levels or more apart, 20 are 124, 150 are 51. Found by
-    farthest-point sampling on the colours whose hex digits come in pairs (#ff8800), from several
-    starts; then every colour moves to the freest place until none gains.
-    """
-    if not 1 <= count <= MAX_DISTINCT:
-        raise ValueError(f"distinct_colors makes 1 to {MAX_DISTINCT} colours, got count={count}")
-    pairs = np.arange(0, LEVELS + 1, 17)
-    grid = np.stack(np.meshgrid(pairs, pairs, pairs, indexing="ij"), axis=-1).reshape(-1, 3)
-    starts = np.linspace(0, len(grid) - 1, 1 + SEARCH_EFFORT // count).astype(int)
-    found = [_spread_out(_farthest_points(count, grid, start), grid) for start in starts]
-    best = max(found, key=_least_distance)
-    return _as_colors(best[len(TAKEN) :])
-
-
-TAKEN = np.array([[0, 0, 0], [255, 255, 255]])
-
-SEARCH_EFFORT = 160
-"""Colours placed over all the starts: a fraction of a second, whatever the count."""
-
-
-def _squared_distances(grid: np.ndarray, color: np.ndarray) -> np.ndarray:
-    """Whole numbers, so that the choice is the same on every machine."""
-    return ((grid - color) ** 2).sum(axis=1)
-
-
-def _farthest_points(count: int, grid: np.ndarray, start: int) -> np.ndarray:
-    """TAKEN, grid[start], then always the colour that is farthest from all so far."""
-    chosen = [*TAKEN, grid[start]]
-    nearest = np.min([_squared_distances(grid, color) for color in chosen], axis=0)
-    while len(chosen) < len(TAKEN) + count:
-        chosen.append(grid[nearest.argmax()])
-        nearest = np.minimum(nearest, _squared_distances(grid, chosen[-1]))
-    return np.array(chosen)
-
-
-def _spread_out(colors: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Move each colour but TAKEN to where its nearest neighbour is farthest, until none gains."""
-    distances = np.array([_squared_distances(grid, color) for color in colors])
-    moved = True
-    while moved:
-        moved = False
-        for row in range(len(TAKEN), len(colors)):
-            others = np.delete(distances, row, axis=0).min(axis=0)
-            here = _squared_distances(np.delete(colors, row, axis=0), colors[row]).min()
-            if others.max() > here:
-                colors[row] = grid[others.argmax()]
-                distances[row] = _squared_distances(grid, colors[row])
-                moved = True
-    return colors
-
-
-def _least_distance(colors: np.ndarray) -> int:
-    """Squared distance of the closest pair."""
-    rows, columns = np.triu_indices(len(colors), k=1)
-    return int(((colors[rows] - colors[columns]) ** 2).sum(axis=1).min())
+    if max_distance is not None and not max_distance >= 0:
+        raise ValueError(f"max_distance is 0 levels or more, got {max_distance}")
+    nearest = nearest_color(as_levels(np.asarray(rgb)), palette.colors)
+    ids = nearest.index.astype(palette.id_dtype)
+    if max_distance is not None:
+        ids[nearest.distance > max_distance] = palette.ignore_id
+    return DecodedSegments(ids, nearest.margin)

@@ -1,17 +1,15 @@
 """The instruction that asks a generator for one painting.
 
 The wording is part of a teacher: a generator tuned on one text is asked with the same text. Legends
-come as prose or as JSON, colours as hex or as RGB, as in arXiv 2604.20329 v3, section 3.
+come as prose or as JSON, colours as RGB, hex or names, as in arXiv 2604.20329 v3, section 3.
 """
 
-import json
 from collections.abc import Sequence
-from typing import Literal
 
+from teacher.colors import ColorForm, color_text
+from teacher.legend import LegendForm, legend_text
 from teacher.palette import Palette
-
-ColorForm = Literal["rgb", "hex"]
-LegendForm = Literal["json", "prose"]
+from teacher.referring import with_background
 
 
 def depth_prompt() -> str:
@@ -36,31 +34,50 @@ def normal_prompt() -> str:
 def segment_prompt(
     palette: Palette, *, form: LegendForm = "json", colors: ColorForm = "rgb"
 ) -> str:
-    """Asks for semantic segmentation with the palette's legend, in the palette's order."""
-    legend = {
-        name: color_text(color, colors)
-        for name, color in zip(palette.names, palette.colors.tolist())
-    }
+    """Asks for semantic segmentation with the palette's legend, in the palette's order.
+
+    teacher.legend.parse_legend reads the palette from it. Raises ValueError as legend_text does.
+    """
+    legend = legend_text(palette, form, colors)
     if form == "json":
-        mapping = json.dumps(legend, ensure_ascii=False)
         return (
             "Generate a visualization image of semantic segmentation, using this color mapping:"
-            f" {mapping}"
+            f" {legend}"
         )
-    if form == "prose":
-        sentences = " ".join(f"Every pixel of {name} is {color}." for name, color in legend.items())
-        return (
-            "Generate a visualization image of semantic segmentation in flat, solid colors."
-            f" {sentences}"
-        )
-    raise ValueError(f"a legend is written as 'json' or 'prose', got {form!r}")
+    return (
+        f"Generate a visualization image of semantic segmentation in flat, solid colors. {legend}"
+    )
 
 
-def color_text(color: Sequence[int], form: ColorForm = "rgb") -> str:
-    """(255, 136, 0) as "<255, 136, 0>" (rgb) or "#ff8800" (hex)."""
-    red, green, blue = (int(level) for level in color)
-    if form == "rgb":
-        return f"<{red}, {green}, {blue}>"
-    if form == "hex":
-        return f"#{red:02x}{green:02x}{blue:02x}"
-    raise ValueError(f"a colour is written as 'rgb' or 'hex', got {form!r}")
+def instance_prompt(
+    name: str, background: Sequence[int] = (0, 0, 0), *, colors: ColorForm = "name"
+) -> str:
+    """Asks for the instances of one class, each in a colour that the generator chooses.
+
+    background: levels of what is no instance, as teacher.instances.decode_instances reads it.
+    """
+    return (
+        "Generate an instance segmentation visualization of this image."
+        f" Each {name} is colored differently. The background is {color_text(background, colors)}."
+    )
+
+
+def referring_prompt(
+    expressions: Palette, background: Sequence[int] = (0, 0, 0), *, colors: ColorForm = "name"
+) -> str:
+    """Asks for what some expressions refer to, each in its colour on a background.
+
+    teacher.legend.parse_legend reads back a palette of the background and the expressions;
+    teacher.referring.decode_referring reads the painting. Raises ValueError where an expression
+    has the colour of the background, and as color_text does.
+    """
+    with_background(expressions, background)
+    solid, color = ("a solid ", " color") if colors == "name" else ("", "")
+    masks = [
+        f" The {name} is represented by {solid}{color_text(levels, colors)}."
+        for name, levels in zip(expressions.names, expressions.colors.tolist())
+    ]
+    return (
+        "This image shows segmentation masks from the given image. The background is"
+        f" {color_text(background, colors)}{color}.{''.join(masks)}"
+    )

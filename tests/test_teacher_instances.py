@@ -1,9 +1,14 @@
 """Instances from paintings: each step of the procedure on pictures whose answer is known."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from teacher.instances import decode_instances
+from teacher.palette import distinct_colors
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -131,6 +136,57 @@ def test_noise_holds_no_instances() -> None:
     assert decode_instances(rgb).ids.max() == 0
 
 
+def same_instances(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two planes of ids are one and the same but for the numbers."""
+    pairs = np.unique(np.stack([first.ravel(), second.ravel()]), axis=1)
+    return (
+        len(pairs.T) == len(np.unique(first)) == len(np.unique(second))
+        and not ((pairs == 0).any(axis=0) & (pairs != 0).any(axis=0)).any()
+    )
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> np.ndarray:
+    """Up to eight boxes of other colours and sizes, one over another, with some noise."""
+    rgb = canvas(48, 64).astype(int)
+    for number in range(draw(st.integers(1, 8))):
+        top, left = draw(st.integers(0, 40)), draw(st.integers(0, 56))
+        height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+        rgb[top : top + height, left : left + width] = distinct_colors(8)[number]
+    noise = np.random.default_rng(draw(st.integers(0, 99))).integers(-3, 4, rgb.shape)
+    return np.clip(rgb + noise, 0, 255).astype(np.uint8)
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(rgb=boxes())
+@pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.rot90])
+def test_a_turned_painting_has_the_turned_instances(
+    turn: Callable[[np.ndarray], np.ndarray], rgb: np.ndarray
+) -> None:
+    turned = decode_instances(np.ascontiguousarray(turn(rgb)))
+    assert same_instances(turned.ids, turn(decode_instances(rgb).ids))
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(rgb=boxes())
+def test_instances_are_numbered_by_area_and_have_their_mean_colours(rgb: np.ndarray) -> None:
+    decoded = decode_instances(rgb)
+    areas = np.bincount(decoded.ids.ravel(), minlength=1)[1:]
+    assert (areas > 0).all()
+    assert (np.diff(areas) <= 0).all()
+    for number, color in enumerate(decoded.colors, start=1):
+        np.testing.assert_allclose(rgb[decoded.ids == number].mean(axis=0), color, rtol=1e-5)
+
+
+def test_thirty_instances() -> None:
+    rgb = canvas(120, 150)
+    for number, color in enumerate(distinct_colors(30)):
+        row, column = divmod(number, 6)
+        rgb[24 * row : 24 * row + 20, 25 * column : 25 * column + 20] = color
+    decoded = decode_instances(rgb)
+    assert np.bincount(decoded.ids.ravel())[1:].tolist() == [400] * 30
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 3), (2, 2, 3)])
 def test_tiny_paintings(shape: tuple[int, ...]) -> None:
     assert (decode_instances(np.full(shape, 200, np.uint8)).ids == 1).all()
@@ -140,3 +196,17 @@ def test_tiny_paintings(shape: tuple[int, ...]) -> None:
 def test_one_painting_at_a_time(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"one painting \(H, W, 3\), got"):
         decode_instances(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("rgb", "background", "message"),
+    [
+        (np.zeros((4, 4, 4), np.uint8), (0, 0, 0), "3 channels"),
+        (np.full((4, 4, 3), -0.5), (0, 0, 0), r"lies in 0\.\.1"),
+        (np.zeros((4, 4, 3)), (0, 0), r"three levels, got \(0, 0\)"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(rgb, background, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        decode_instances(rgb, background)
+    assert "\n" not in str(caught.value)
