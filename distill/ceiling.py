@@ -48,7 +48,7 @@ def ceiling_config(config: EvaluateConfig) -> dict:
 def _redraw(labeller: TeacherLabeller, paintings: dict[str, np.ndarray]) -> Prediction:
     painter = cast(FluxControlPainter, labeller.painter)
     redrawn = painter.round_trip(np.stack([paintings[task] for task in TASKS]))
-    read = labeller.read(dict(zip(TASKS, redrawn)))
+    read = labeller.read({task: [painting] for task, painting in zip(TASKS, redrawn)})
     return Prediction(
         depth_m=read.depth_m, normal=read.normal, segment=read.segment, classes=read.classes
     )

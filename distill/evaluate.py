@@ -41,7 +41,11 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Score a teacher or a student against labels, such as the ground truth of scenes."""
+    """Score a teacher or a student against labels, such as the ground truth of scenes.
+
+    With --suite: several of them on imported data sets, beside published results. It has options
+    of its own, see `potstill evaluate --suite FOLDER --help`.
+    """
 
     labeller: Path
     """Folder of a teacher (model_index.json) or of a student (student.json)."""
@@ -55,6 +59,8 @@ class EvaluateConfig:
     """Score the first so many photographs only."""
     batch_size: int = 16
     """Photographs that are labelled at once."""
+    votes: int = 1
+    """Paintings of each photograph that a teacher merges."""
     device: str = "cpu"
     """Where the labeller runs: cpu or cuda."""
     ceiling: bool = False
@@ -131,15 +137,18 @@ def read_outputs(outputs: Mapping[str, Tensor], student: Student) -> list[Predic
     ]
 
 
-def load_labeller(path: Path, device: str = "cpu", tasks: Sequence[str] = TASKS) -> Labeller:
-    """The teacher or student in a folder.
+def load_labeller(
+    path: Path, device: str = "cpu", tasks: Sequence[str] = TASKS, votes: int = 1
+) -> Labeller:
+    """The teacher or student in a folder; a teacher merges so many paintings of a photograph.
 
     Raises ValueError when the folder holds neither, and what load_painter and load_student raise.
     """
     if (path / "student.json").is_file():
         return StudentLabeller(load_student(path, device), path.name)
     if (path / "model_index.json").is_file():
-        return PainterLabeller(TeacherLabeller(load_painter(path, device=device), tasks), path.name)
+        teacher = TeacherLabeller(load_painter(path, device=device), tasks, votes)
+        return PainterLabeller(teacher, path.name)
     raise ValueError(
         f"{path}: expected the folder of a student (student.json) or of a teacher "
         "(model_index.json), found neither"
@@ -177,7 +186,7 @@ def evaluate(
 def evaluate_config(config: EvaluateConfig) -> dict:
     """What `potstill evaluate` does: the scores of a labeller, and who was scored on what."""
     scores = evaluate(
-        load_labeller(config.labeller, config.device, config.tasks),
+        load_labeller(config.labeller, config.device, config.tasks, config.votes),
         config.images,
         config.labels,
         tasks=config.tasks,

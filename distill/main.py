@@ -17,10 +17,16 @@ VERBS = {
         "teacher.cli", "scenes", "render procedural photographs, with exact ground truth"
     ),
     "tune": Verb("teacher.cli", "tune", "train a generator, and tune it to paint labels"),
+    "adapt": Verb("teacher.cli", "adapt", "tune a teacher further on labelled photographs"),
     "label": Verb(
         "teacher.cli", "label", "label photographs with a teacher; resumes where it stopped"
     ),
+    "calibrate": Verb("teacher.cli", "calibrate", "fit how sure a teacher's labels are"),
+    "codecs": Verb("teacher.cli", "codecs", "how much noise every depth codec bears, measured"),
     "status": Verb("teacher.cli", "status", "how far a labelling job is, from its markers alone"),
+    "import": Verb(
+        "distill.cli", "import_", "turn a data set in its official layout into labelled shards"
+    ),
     "train": Verb("distill.cli", "train", "train a student on labelled shards"),
     "evaluate": Verb("distill.cli", "evaluate", "score a teacher or a student against labels"),
     "export": Verb("export.cli", "export", "write a student as ONNX and check it against PyTorch"),

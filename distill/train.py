@@ -24,6 +24,8 @@ from teacher.provenance import sha256_file, write_run
 from teacher.sample import TASKS
 
 CHECKPOINT = "last.ckpt"
+STRIDE_PX = 32
+"""Of the coarsest feature map of most backbones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,8 @@ class TrainConfig:
     depth_kind: str = "metric"
     """Kind of depth that the student predicts, metric or affine; that of the labels."""
     size_px: int | None = None
-    """Height and width of the training images; by default the size of the first labels."""
+    """Height and width of the training images; by default those of the first labels, each brought
+    to a multiple of 32."""
     batch_size: int = 32
     """Photographs in a step."""
     optimisation: Optimisation = field(default_factory=Optimisation)
@@ -143,10 +146,16 @@ def _new_student(config: TrainConfig, facts: LabelFacts) -> Student:
         tasks=facts.tasks,
         classes=facts.classes,
         depth_kind=config.depth_kind,
-        image_size=(config.size_px, config.size_px) if config.size_px else facts.size,
+        image_size=(config.size_px, config.size_px) if config.size_px else _fitting(facts.size),
         decoder_dim=config.decoder_dim,
     )
     return build_student(student_config, config.weights).to(memory_format=torch.channels_last)
+
+
+def _fitting(size: tuple[int, int]) -> tuple[int, int]:
+    """The nearest height and width that backbones of the usual strides take."""
+    height, width = (max(1, round(length / STRIDE_PX)) * STRIDE_PX for length in size)
+    return height, width
 
 
 def _loader_settings(config: TrainConfig) -> LoaderSettings:

@@ -11,7 +11,8 @@ COMPARE_EXAMPLES = """\
       --out runs/comparison"""
 QUICKSTART_EXAMPLES = """\
   potstill quickstart
-  potstill quickstart --quick"""
+  potstill quickstart --quick
+  potstill quickstart --real data/ --out runs/real"""
 
 
 def export(argv: list[str]) -> int:
@@ -44,10 +45,13 @@ def compare(argv: list[str]) -> int:
 
 def quickstart(argv: list[str]) -> int:
     """The whole pipeline, small, on this machine."""
-    from export.quickstart import QuickstartConfig, run_quickstart
+    from export.quickstart import QuickstartConfig, run_quickstart, run_real_quickstart
 
     config = parse_arguments(
         QuickstartConfig, argv, prog="potstill quickstart", examples=QUICKSTART_EXAMPLES
     )
-    run_quickstart(config)
+    if config.real is None:
+        run_quickstart(config)
+    else:
+        run_real_quickstart(config, config.real)
     return 0

@@ -13,6 +13,7 @@ from distill.train import TrainConfig, train
 from export.compare import CompareConfig, compare
 from export.figures import comparison_table
 from export.graph import ExportConfig, export_student
+from export.real_recipe import RealRecipe, run_real
 from teacher.cores import usable_cores
 from teacher.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
@@ -20,9 +21,15 @@ from teacher.progress import console
 from teacher.provenance import as_json, write_run
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 
-REAL_PHOTOGRAPHS = Path("../shared/data/real")
-"""Where real photographs with ground truth are looked for, beside the checkout."""
 QUICK = {"photographs": 32, "held_out": 8, "minutes": 0.1}
+QUICK_REAL = {
+    "tuning_minutes": 0.1,
+    "student_minutes": 0.1,
+    "tuning_crops": 2,
+    "label_crops": 2,
+    "scenes": 32,
+    "limit": 8,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +51,9 @@ class QuickstartConfig:
     """Training time of the student."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""
-    real: Path | None = REAL_PHOTOGRAPHS
-    """Folder of real photographs with a manifest.json; passed over when it is not there."""
+    real: Path | None = None
+    """Folder of real data, with camvid/ and real/: tune the teacher on it, distil from photographs,
+    and judge on photographs (see export.real_recipe); scenes are not used then."""
     quick: bool = False
     """The same path in under a minute, to see that it works; the figures mean nothing."""
 
@@ -93,6 +101,21 @@ def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
     return comparison
 
 
+def run_real_quickstart(config: QuickstartConfig, data: Path) -> None:
+    """The recipe for real photographs; --quick in a minute or two, to see that it works."""
+    _claim(config)
+    sizes = QUICK_REAL if config.quick else {}
+    run_real(
+        RealRecipe(
+            data=data,
+            out=config.out,
+            teacher=str(config.teacher),
+            threads=config.threads,
+            **sizes,
+        )
+    )
+
+
 def _claim(config: QuickstartConfig) -> None:
     """Keep runs of different configurations apart."""
     path = config.out / "run.json"
@@ -123,7 +146,6 @@ def _scenes(config: QuickstartConfig, split: str, count: int, labels: bool) -> P
 def _comparison(
     config: QuickstartConfig, student: Path, onnx: Path, held_out: Path
 ) -> CompareConfig:
-    real = config.real if config.real and (config.real / "manifest.json").exists() else None
     return CompareConfig(
         teacher=config.teacher,
         student=student,
@@ -131,8 +153,6 @@ def _comparison(
         images=held_out / "images",
         labels=held_out / "labels",
         out=config.out,
-        real=real,
-        real_limit=4 if config.quick else None,
         threads=config.threads or usable_cores(),
         runs=5 if config.quick else 100,
         seconds=1.0 if config.quick else 20.0,

@@ -32,6 +32,33 @@ def tune(argv: list[str]) -> int:
     return 0
 
 
+def adapt(argv: list[str]) -> int:
+    """Tune a teacher further on labelled photographs."""
+    from teacher.tuning.adapt import AdaptConfig
+    from teacher.tuning.adapt import adapt as run_adaptation
+
+    examples = """\
+  potstill import camvid data/camvid --split train --out sets/camvid
+  potstill adapt --sets sets/camvid --out runs/adapted
+  potstill label --teacher runs/adapted/teacher --images photographs/ --out labels/"""
+    config = parse_arguments(AdaptConfig, argv, prog="potstill adapt", examples=examples)
+    run_adaptation(config)
+    return 0
+
+
+def codecs(argv: list[str]) -> int:
+    """Measure how much noise every depth codec bears."""
+    from teacher.noise_table import CodecsConfig, run_codecs
+
+    examples = """\
+  potstill codecs
+  potstill codecs --teacher embedded --out runs/codecs.md
+  potstill codecs --teacher runs/teacher --scenes 16 --out runs/codecs.json"""
+    config = parse_arguments(CodecsConfig, argv, prog="potstill codecs", examples=examples)
+    print(run_codecs(config))
+    return 0
+
+
 def label(argv: list[str]) -> int:
     """Label photographs with a teacher; resumes where it stopped."""
     from teacher.job import LabelConfig, run_label_job
@@ -39,6 +66,7 @@ def label(argv: list[str]) -> int:
     examples = """\
   potstill label --images photographs/ --out labels/
   potstill label --images photographs/ --out labels/ --tasks depth,normal --shards 0-99
+  potstill label --images photographs/ --out labels/ --votes 2
   potstill label --images shards/ --out labels/ --teacher runs/teacher --dtype bfloat16"""
     config = parse_arguments(LabelConfig, argv, prog="potstill label", examples=examples)
     report = run_label_job(config)
@@ -51,6 +79,21 @@ def label(argv: list[str]) -> int:
     if report.interrupted:
         print("stopped by SIGTERM; the same command goes on from here")
     return INTERRUPTED if report.interrupted else 0
+
+
+def calibrate(argv: list[str]) -> int:
+    """Fit how sure a teacher's labels are, on photographs whose true labels are known."""
+    from teacher.calibrate import CalibrateConfig, format_report
+    from teacher.calibrate import calibrate as run_calibration
+
+    examples = """\
+  potstill scenes --count 512 --split held-out --out runs/held-out --labels
+  potstill calibrate --images runs/held-out --labels runs/held-out/labels --out runs/calibration
+  cp runs/calibration/confidence.json runs/teacher/"""
+    config = parse_arguments(CalibrateConfig, argv, prog="potstill calibrate", examples=examples)
+    print(format_report(run_calibration(config)))
+    print(f"{config.out}: confidence.json (put it into the teacher's folder), calibration.png")
+    return 0
 
 
 @dataclass(frozen=True, kw_only=True)

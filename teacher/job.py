@@ -20,6 +20,7 @@ from teacher.provenance import write_run
 from teacher.sample import SCHEMA_VERSION, TASKS, check_tasks
 from teacher.shards import InputShard, Marker, read_errors
 from teacher.status import committed_markers
+from teacher.views import plan_views
 
 SHOWN_FAILURES = 3
 """Quarantined photographs that an error message names; the rest stand in NAME.errors.jsonl."""
@@ -39,6 +40,8 @@ class LabelConfig:
     """Commit of the teacher on the hub."""
     tasks: str = ",".join(TASKS)
     """What to paint, separated by commas."""
+    votes: int = 1
+    """Paintings of each photograph that are merged: other seeds, mirrored, other legends."""
     shards: str | None = None
     """Only the shards A-B of the job, counted from 0, so that machines can share one."""
     max_bad_fraction: float = 0.05
@@ -105,12 +108,16 @@ def label_settings(config: LabelConfig, teacher: Teacher) -> dict[str, Any]:
     """What decides a label besides the photograph, as JSON: it goes into the job's id.
 
     Batch size, device, threads and where files lie do not: they may change from run to run.
+    Raises ValueError for tasks and votes that the teacher does not have.
     """
+    tasks = chosen_tasks(config.tasks, teacher)
+    plan_views(teacher.card, tasks, config.votes)  # refuses what cannot be painted
     identity = {**teacher.card.identity(), "name": teacher.card.name}
     del identity["path_or_hub_id"]
     return {
         "label_schema": SCHEMA_VERSION,
-        "tasks": list(chosen_tasks(config.tasks, teacher)),
+        "tasks": list(tasks),
+        "votes": config.votes,
         "dtype": config.dtype,
         "teacher": identity,
     }
@@ -143,7 +150,8 @@ class _Run:
         if not missing:
             return
         painter = teacher.painter(device=best_device(self.config.device), dtype=self.config.dtype)
-        labeller = TeacherLabeller(painter, chosen_tasks(self.config.tasks, teacher))
+        tasks = chosen_tasks(self.config.tasks, teacher)
+        labeller = TeacherLabeller(painter, tasks, self.config.votes)
         started = time.perf_counter()
         try:
             self._label(missing, labeller, stopped)

@@ -1,28 +1,28 @@
-"""A batch of photographs -> labels with confidence: paint, then read the paintings.
+"""A batch of photographs -> labels with confidence: paint, read the paintings, merge the votes.
 
 Paintings are read at the generator's own resolution: a blend of two colours, as any resizing makes
-it, is a third depth or a third class.
+it, is a third depth or a third class. Blends that the generator itself made at depth edges are
+resolved, and a drift of its palette is taken back where it is evident.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from teacher.confidence import confidence_image, uncalibrated
 from teacher.depth import codec_from_json, decode_depth
+from teacher.depth_edges import sharpen_edges
+from teacher.drift import correct_drift
+from teacher.ingredients import Reading, evidence, known_pixels
 from teacher.normals import decode_normals
 from teacher.painters import Painter
 from teacher.painters.card import TeacherCard
 from teacher.palette import Palette, decode_segments
-from teacher.sample import (
-    CONFIDENCE_STRIDE,
-    TASKS,
-    Labels,
-    Record,
-    check_tasks,
-    confidence_size,
-    resize_photograph,
-)
+from teacher.sample import TASKS, Labels, Record, check_tasks, resize_photograph
+from teacher.views import paint_view, plan_views
+from teacher.votes import vote_depth, vote_normals, vote_segments
 
 MAX_ASPECT_RATIO = 8
 """Longer panoramas are refused: the short side sets the scale, so the long one would explode."""
@@ -30,12 +30,6 @@ MAX_ASPECT_RATIO = 8
 SKY_FROM_M = 120.0
 """Metric depth read from here on counts as at infinity: beyond it, ten levels of colour noise on
 white, the colour of sky, reach every distance."""
-DEPTH_RESIDUAL_LEVELS = 64
-"""Distance of a colour from the depth codec's path at which confidence reaches zero."""
-NORMAL_LENGTH_ERROR = 0.5
-"""Deviation of a painted vector's length from 1 at which confidence reaches zero."""
-SEGMENT_MARGIN_LEVELS = 64
-"""Margin between the two nearest class colours from which on confidence is full."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,14 +59,22 @@ class PaintedLabels:
         )
 
 
+Paintings = Mapping[str, Sequence[np.ndarray]]
+"""Task -> the paintings of one photograph, (H, W, 3) float32 in 0..1, one for each of its views."""
+
+
 class TeacherLabeller:
     """Labels photographs with a painter. Painting is for one thread, reading for any number."""
 
-    def __init__(self, painter: Painter, tasks: Sequence[str] = TASKS) -> None:
+    def __init__(self, painter: Painter, tasks: Sequence[str] = TASKS, votes: int = 1) -> None:
+        """Raises ValueError for more votes than the teacher has different views."""
+        card = painter.card
         self.painter = painter
         self.tasks = check_tasks(tasks)
-        self.palette = card_palette(painter.card)
-        self.depth_codec = codec_from_json(painter.card.depth_codec)
+        self.votes = votes
+        self.views = plan_views(card, self.tasks, votes)
+        self.palettes = tuple(card_palette(card, legend) for legend in range(len(card.legends)))
+        self.depth_codec = codec_from_json(card.depth_codec)
 
     def label(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[PaintedLabels]:
         """Label photographs of one size, at the teacher's size: see teacher_size.
@@ -81,104 +83,109 @@ class TeacherLabeller:
         Raises ValueError for sizes that differ and for a painting that is not finite.
         """
         fitted = [fit_photograph(photograph, self.painter.card) for photograph in photographs]
-        paintings = self.paint(fitted, seeds)
-        return [self.read(painted) for painted in paintings]
+        return [self.read(paintings) for paintings in self.paint(fitted, seeds)]
 
-    def paint(
-        self, photographs: Sequence[np.ndarray], seeds: Sequence[int]
-    ) -> list[dict[str, np.ndarray]]:
-        """Paint photographs that fit the teacher -> task -> (H, W, 3) float32 for each of them."""
+    def paint(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[Paintings]:
+        """Paint every view of photographs that fit the teacher, one view after the other."""
         sizes = {photograph.shape for photograph in photographs}
         if len(sizes) > 1:
             raise ValueError(f"a batch holds photographs of one size, found {sorted(sizes)}")
-        painted = self.painter.paint(np.stack(photographs), self.tasks, seeds)
+        batch = np.stack(photographs)
+        painted: dict[str, list[np.ndarray]] = {task: [] for task in self.tasks}
+        for view in self.views:
+            for task, paintings in paint_view(self.painter, batch, seeds, view):
+                painted[task].append(paintings)
         return [
-            {task: painted[task][row] for task in self.tasks} for row in range(len(photographs))
+            {task: [view[row] for view in views] for task, views in painted.items()}
+            for row in range(len(photographs))
         ]
 
-    def read(self, paintings: Mapping[str, np.ndarray]) -> PaintedLabels:
-        """Decode the paintings of one photograph, each (H, W, 3) float32 in 0..1.
+    def read(self, paintings: Paintings) -> PaintedLabels:
+        """Decode the paintings of one photograph, merge them, and say how sure the result is.
 
         Raises ValueError naming the task whose painting is not finite.
         """
-        planes: dict[str, np.ndarray] = {}
-        sure: dict[str, np.ndarray] = {}
-        for task in self.tasks:
-            if not np.isfinite(paintings[task]).all():
-                dtype = "the arithmetic overflowed; try --dtype bfloat16 or float32"
-                raise ValueError(f"the painting of {task} is not finite: {dtype}")
-            planes[task], sure[task] = self._readers[task](paintings[task])
+        reading = self.decode(paintings)
         return PaintedLabels(
-            depth_m=planes.get("depth"),
-            normal=planes.get("normal"),
-            segment=planes.get("segment"),
-            classes=self.palette.names if "segment" in planes else (),
-            confidence=confidence_image(sure),
+            depth_m=reading.depth_m,
+            normal=reading.normal,
+            segment=reading.segment,
+            classes=reading.classes,
+            confidence=confidence_image(self.confidence(reading)),
         )
 
-    @property
-    def _readers(self) -> Mapping[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]]:
-        """Task -> painting to plane and confidence (H, W) 0..1."""
-        return {"depth": self._read_depth, "normal": _read_normals, "segment": self._read_segments}
+    def decode(self, paintings: Paintings) -> Reading:
+        """Decode the paintings of one photograph and merge their votes; see read."""
+        for task in self.tasks:
+            if not all(np.isfinite(painting).all() for painting in paintings[task]):
+                dtype = "the arithmetic overflowed; try --dtype bfloat16 or float32"
+                raise ValueError(f"the painting of {task} is not finite: {dtype}")
+        readers = {
+            "depth": self._read_depth,
+            "normal": self._read_normals,
+            "segment": self._read_segments,
+        }
+        planes: dict[str, Any] = {}
+        for task in self.tasks:
+            planes |= readers[task](paintings[task])
+        return Reading(**planes)
 
-    def _read_depth(self, painting: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        decoded = decode_depth(painting, self.depth_codec)
-        known = decoded.depth_m > 0
-        depth_m = np.where(known, decoded.depth_m, np.float32(np.nan))
-        depth_m[depth_m >= SKY_FROM_M] = np.inf
-        return depth_m, known * depth_confidence(decoded.residual)
+    def _read_depth(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
+        codec = self.depth_codec
+        decoded = [sharpen_edges(decode_depth(p, codec), p, codec) for p in paintings]
+        vote = vote_depth(np.stack([_known_depth(view.depth_m) for view in decoded]))
+        return {
+            "depth_m": vote.depth_m,
+            "depth_residual": np.mean([view.residual for view in decoded], axis=0),
+            "depth_votes": vote.spread if self.votes > 1 else None,
+        }
 
-    def _read_segments(self, painting: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        decoded = decode_segments(painting, self.palette)
-        return decoded.ids, segment_confidence(decoded.margin)
+    def _read_normals(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
+        decoded = [decode_normals(painting) for painting in paintings]
+        vote = vote_normals(np.stack([view.normal for view in decoded]))
+        return {
+            "normal": vote.normal,
+            "normal_length": np.mean([np.abs(view.length - 1) for view in decoded], axis=0),
+            "normal_votes": vote.spread_deg if self.votes > 1 else None,
+        }
 
+    def _read_segments(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
+        palettes = [self.palettes[view.legend] for view in self.views if "segment" in view.tasks]
+        decoded = [
+            decode_segments(correct_drift(painting, palette).rgb, palette)
+            for painting, palette in zip(paintings, palettes, strict=True)
+        ]
+        vote = vote_segments(
+            np.stack([view.ids for view in decoded]), np.stack([view.margin for view in decoded])
+        )
+        return {
+            "segment": vote.ids,
+            "segment_margin": vote.margin,
+            "segment_votes": vote.against if self.votes > 1 else None,
+            "classes": self.palettes[0].names,
+        }
 
-def _read_normals(painting: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    decoded = decode_normals(painting)
-    return decoded.normal, normal_confidence(decoded.length)
+    def confidence(self, reading: Reading) -> dict[str, np.ndarray]:
+        """Task -> (H, W) 0..1: how sure each pixel of a reading is; 0 where it is unknown."""
+        found, known = evidence(reading), known_pixels(reading)
+        return {task: known[task] * self._sure(task, found) for task in self.tasks}
 
-
-def depth_confidence(residual: np.ndarray) -> np.ndarray:
-    """Distance from the codec's path in levels -> 1 (on the path) falling linearly to 0."""
-    return np.clip(1 - residual / DEPTH_RESIDUAL_LEVELS, 0, 1)
-
-
-def normal_confidence(length: np.ndarray) -> np.ndarray:
-    """Length before normalising -> 1 at unit length, falling linearly to 0 on both sides."""
-    return np.clip(1 - np.abs(length - 1) / NORMAL_LENGTH_ERROR, 0, 1)
-
-
-def segment_confidence(margin: np.ndarray) -> np.ndarray:
-    """Margin between the two nearest class colours in levels -> 0 (a tie) rising linearly to 1."""
-    return np.clip(margin / SEGMENT_MARGIN_LEVELS, 0, 1)
-
-
-def confidence_image(sure: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Task -> (H, W) 0..1, as it is stored: a quarter of the size, one channel for each task."""
-    size = next(iter(sure.values())).shape
-    image = np.zeros((*confidence_size((size[0], size[1])), len(TASKS)), np.uint8)
-    for task, confidence in sure.items():
-        image[..., TASKS.index(task)] = np.rint(255 * average_blocks(confidence))
-    return image
-
-
-def average_blocks(plane: np.ndarray, stride: int = CONFIDENCE_STRIDE) -> np.ndarray:
-    """Mean over blocks of stride x stride: (H, W) -> (ceil(H / stride), ceil(W / stride)).
-
-    A block that the border cuts is the mean of what is there.
-    """
-    rows = np.add.reduceat(plane, np.arange(0, plane.shape[0], stride), axis=0, dtype=np.float64)
-    sums = np.add.reduceat(rows, np.arange(0, plane.shape[1], stride), axis=1)
-    return sums / np.outer(*(_block_lengths(length, stride) for length in plane.shape))
+    def _sure(self, task: str, found: Mapping[str, np.ndarray]) -> np.ndarray:
+        calibration = self.painter.card.calibration
+        fit = calibration and calibration.fit_for(task, self.tasks, self.votes)
+        return fit.probability(found) if fit else uncalibrated(task, found)
 
 
-def _block_lengths(length: int, stride: int) -> np.ndarray:
-    return np.diff(np.append(np.arange(0, length, stride), length))
+def _known_depth(decoded_m: np.ndarray) -> np.ndarray:
+    """Depth as labels hold it: 0 becomes NaN, the farthest becomes sky."""
+    depth_m = np.where(decoded_m > 0, decoded_m, np.float32(np.nan))
+    depth_m[depth_m >= SKY_FROM_M] = np.inf
+    return depth_m
 
 
-def card_palette(card: TeacherCard) -> Palette:
-    """The colours that the teacher's segmentation instruction names."""
-    return Palette(card.classes, np.array(card.palette, np.uint8))
+def card_palette(card: TeacherCard, legend: int = 0) -> Palette:
+    """The colours that the teacher's segmentation instruction names, in one of its legends."""
+    return Palette(card.classes, np.array(card.legends[legend], np.uint8))
 
 
 def teacher_size(height_px: int, width_px: int, card: TeacherCard) -> tuple[int, int]:

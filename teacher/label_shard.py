@@ -12,10 +12,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from teacher.label import PaintedLabels, TeacherLabeller, fit_photograph
+from teacher.label import PaintedLabels, Paintings, TeacherLabeller, fit_photograph
 from teacher.map_ahead import map_ahead
 from teacher.provenance import package_versions, sha256_file
 from teacher.sample import Record, decode_photograph, encode_labels
@@ -153,7 +154,7 @@ class ShardLabeller:
             _done(item) if isinstance(item, Quarantined) else outcomes[item.key] for item in window
         ]
 
-    def _read(self, photograph: Photograph, paintings: dict[str, np.ndarray]) -> Outcome:
+    def _read(self, photograph: Photograph, paintings: Paintings) -> Outcome:
         """Read the paintings of one photograph and encode its labels."""
         try:
             painted = self.labeller.read(paintings)
@@ -164,7 +165,6 @@ class ShardLabeller:
 
     def _record(self, photograph: Photograph, painted: PaintedLabels) -> Record:
         card, labeller = self.labeller.painter.card, self.labeller
-        palette = {"classes": list(card.classes), "colors": [list(color) for color in card.palette]}
         return Record(
             photo_sha256=photograph.sha256,
             height_px=photograph.pixels.shape[0],
@@ -174,12 +174,26 @@ class ShardLabeller:
             teacher=card.identity(),
             prompts={task: card.instructions[task] for task in labeller.tasks},
             steps=card.steps,
+            votes=labeller.votes,
             dtype=self.dtype,
             seed=photograph.seed,
             depth_codec=None if painted.depth_m is None else card.depth_codec,
-            palette=None if painted.segment is None else palette,
+            palette=None if painted.segment is None else used_palettes(labeller),
             versions=self.versions,
         )
+
+
+def used_palettes(labeller: TeacherLabeller) -> dict[str, Any]:
+    """The classes, their colours, and under "legends" the colours of each further instruction.
+
+    The text of an instruction stands in teacher.json, which the record's config_sha256 covers.
+    """
+    legends = {
+        view.instruction("segment"): labeller.palettes[view.legend] for view in labeller.views
+    }
+    colors = {name: palette.colors.tolist() for name, palette in legends.items()}
+    first = {"classes": list(labeller.palettes[0].names), "colors": colors.pop("segment")}
+    return {**first, "legends": colors} if colors else first
 
 
 def batches_by_size(

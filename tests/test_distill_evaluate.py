@@ -146,6 +146,8 @@ def test_a_teacher_is_scored_and_repeats_itself(tmp_path: Path) -> None:
     one = evaluate(teacher, tmp_path, tmp_path / "labels", batch_size=1)
     assert set(one) == {"images", "depth", "normal", "segment"}
     assert one == evaluate(teacher, tmp_path, tmp_path / "labels", batch_size=1)
+    voting = load_labeller(tmp_path / "teacher", votes=2)
+    assert one != evaluate(voting, tmp_path, tmp_path / "labels", batch_size=1)
 
 
 def test_the_command_prints_and_writes_the_scores(

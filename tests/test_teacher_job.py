@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from jobs import SIZES, label, photograph, png, shard_bytes, write_image_shards, write_images
+from legends import with_legends
 from samples import make_photograph
-from tiny import build_teacher, write_card
+from tiny import PALETTE, build_teacher, write_card
 
 from teacher.job import LabelConfig
 from teacher.label import TeacherLabeller
@@ -120,6 +121,39 @@ def test_machines_can_share_a_job_by_shards(images: Path, teacher: Path, tmp_pat
     assert first.job_id == second.job_id
     label(images, tmp_path / "alone", teacher)
     assert shard_bytes(tmp_path / "labels") == shard_bytes(tmp_path / "alone")
+
+
+def test_votes_are_recorded_and_belong_to_the_job(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    copy = with_legends(Path(shutil.copytree(teacher, tmp_path / "copy")), start="noise")
+    out = tmp_path / "labels"
+    label(images, out, copy, votes=3, shards="0-0")
+    assert read_manifest(out).config["votes"] == 3
+    labeller = TeacherLabeller(load_painter(copy), votes=3)
+    for _, data, stored in read_pairs(images / "000000.tar", out / "000000.tar"):
+        record = stored.record
+        assert record.votes == 3
+        assert record.palette is not None
+        assert record.palette["colors"] == [list(color) for color in PALETTE]
+        legends = record.palette["legends"]
+        assert list(legends) == ["segment@1"]  # the views take the legends 0, 1 and 1
+        assert legends["segment@1"] == [*map(list, PALETTE[1:]), list(PALETTE[0])]
+        (alone,) = labeller.label([decode_photograph(data)], [record.seed])
+        assert np.mean(alone.segment == stored.segment) > 0.99
+    with pytest.raises(ValueError, match="votes was 3 and is now 1"):
+        label(images, out, copy)
+    alone = label(images, tmp_path / "alone", copy, shards="0-0")
+    assert alone.job_id != read_manifest(out).job_id
+
+
+def test_more_votes_than_views_are_refused_before_anything_is_written(
+    images: Path, tmp_path: Path
+) -> None:
+    zeros = build_teacher(tmp_path / "zeros", start="zeros")
+    with pytest.raises(ValueError, match="--votes 3: the teacher tiny paints the same"):
+        label(images, tmp_path / "labels", zeros, votes=3)
+    assert not (tmp_path / "labels").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """From paintings to labels: sizes, decoding and confidence."""
 
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,20 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from legends import with_legends
 from samples import make_record
 from tiny import CLASSES, build_teacher
 
+from teacher.confidence import Calibration, Fit
 from teacher.depth import encode_depth
 from teacher.label import (
     MAX_ASPECT_RATIO,
+    Paintings,
     TeacherLabeller,
-    average_blocks,
     card_palette,
-    confidence_image,
-    depth_confidence,
     fit_photograph,
-    normal_confidence,
-    segment_confidence,
     teacher_size,
 )
 from teacher.normals import encode_normals
@@ -50,6 +50,7 @@ def card_with(resolution_px: int, multiple_px: int) -> TeacherCard:
         start="zeros",
         classes=("sky",),
         palette=((0, 0, 0),),
+        legends=(((0, 0, 0),),),
         depth_codec={},
         instructions={},
         path_or_hub_id="",
@@ -60,7 +61,7 @@ def card_with(resolution_px: int, multiple_px: int) -> TeacherCard:
     )
 
 
-def true_paintings(card: TeacherCard) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
+def true_paintings(card: TeacherCard) -> tuple[Paintings, Mapping[str, np.ndarray]]:
     """A scene of 8 x 12 px and how a perfect painter would paint it, as floats."""
     depth_m = np.linspace(0.3, 30, 96, dtype=np.float32).reshape(8, 12)
     depth_m[0] = np.inf
@@ -73,7 +74,7 @@ def true_paintings(card: TeacherCard) -> tuple[dict[str, np.ndarray], Mapping[st
         "segment": encode_segments(segment, card_palette(card)),
     }
     truth = {"depth": depth_m, "normal": normal, "segment": segment}
-    return {task: (rgb / 255).astype(np.float32) for task, rgb in painted.items()}, truth
+    return {task: [(rgb / 255).astype(np.float32)] for task, rgb in painted.items()}, truth
 
 
 def test_perfect_paintings_are_read_with_full_confidence(labeller: TeacherLabeller) -> None:
@@ -93,7 +94,7 @@ def test_perfect_paintings_are_read_with_full_confidence(labeller: TeacherLabell
 def test_confidence_falls_where_a_painting_fades_to_grey(labeller: TeacherLabeller) -> None:
     paintings, _ = true_paintings(labeller.painter.card)
     clean = labeller.read(paintings).confidence
-    for painting in paintings.values():
+    for (painting,) in paintings.values():
         painting[4:8, 8:12] = 0.1 * painting[4:8, 8:12] + 0.9 * 0.5
     faded = labeller.read(paintings).confidence
     assert (faded[1, 2] < 0.7 * clean[1, 2]).all()
@@ -105,11 +106,12 @@ def test_black_depth_and_grey_normals_are_unknown_and_not_trusted(
     labeller: TeacherLabeller,
 ) -> None:
     paintings = {
-        "depth": np.zeros((4, 4, 3), np.float32),
-        "normal": np.full((4, 4, 3), 0.5, np.float32),
-        "segment": np.zeros((4, 4, 3), np.float32),
+        "depth": [np.zeros((4, 4, 3), np.float32)],
+        "normal": [np.full((4, 4, 3), 0.5, np.float32)],
+        "segment": [np.zeros((4, 4, 3), np.float32)],
     }
     labels = labeller.read(paintings)
+    assert labels.depth_m is not None
     assert np.isnan(labels.depth_m).all()
     assert not np.any(labels.normal)
     np.testing.assert_array_equal(labels.confidence, 0)  # black is as far from every class
@@ -121,7 +123,7 @@ def test_painting_that_is_not_finite_is_refused(
     labeller: TeacherLabeller, task: str, value: float
 ) -> None:
     paintings, _ = true_paintings(labeller.painter.card)
-    paintings[task][3, 3, 0] = value
+    paintings[task][0][3, 3, 0] = value
     with pytest.raises(ValueError, match=f"the painting of {task} is not finite.*--dtype"):
         labeller.read(paintings)
 
@@ -211,33 +213,48 @@ def test_extreme_panoramas_are_refused(folder: Path) -> None:
         fit_photograph(np.zeros((90, 1, 3), np.uint8), card)
 
 
-@given(
-    height=st.integers(1, 30),
-    width=st.integers(1, 30),
-    stride=st.integers(1, 7),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_average_blocks_is_the_mean_of_every_block(
-    height: int, width: int, stride: int, seed: int
-) -> None:
-    plane = np.random.default_rng(seed).random((height, width)).astype(np.float32)
-    blocks = average_blocks(plane, stride)
-    assert blocks.shape == (-(-height // stride), -(-width // stride))
-    for row, column in np.ndindex(*blocks.shape):
-        block = plane[row * stride : (row + 1) * stride, column * stride : (column + 1) * stride]
-        assert blocks[row, column] == pytest.approx(block.mean(), abs=1e-6)
+def test_votes_are_merged_and_calibrated(folder: Path, tmp_path: Path) -> None:
+    """Twice the same painting changes nothing but the fit that is taken."""
+    copy = with_legends(Path(shutil.copytree(folder, tmp_path / "copy")))
+    tasks = ("depth", "normal", "segment")
+    fits = [
+        Fit(task=task, tasks=(task,), votes=votes, weights={}, bias=np.log(votes))
+        for task in tasks
+        for votes in (1, 3)
+    ]
+    stored = json.dumps(Calibration(fits=tuple(fits), photographs=1).to_json())
+    (copy / "confidence.json").write_text(stored)
+    painter = load_painter(copy)
+    single, voted = TeacherLabeller(painter), TeacherLabeller(painter, votes=2)
+    paintings, truth = true_paintings(painter.card)
+    alone = single.read(paintings)
+    palette = card_palette(painter.card, voted.views[1].legend)
+    mirrored = encode_segments(truth["segment"], palette).astype(np.float32) / 255
+    twice = {task: [*views, *views] for task, views in paintings.items()}
+    together = voted.read({**twice, "segment": [paintings["segment"][0], mirrored]})
+    assert together.depth_m is not None
+    assert together.normal is not None
+    np.testing.assert_array_equal(together.segment, alone.segment)
+    np.testing.assert_allclose(together.depth_m, truth["depth"], rtol=0.02)
+    np.testing.assert_allclose(together.normal, truth["normal"], atol=0.01)
+    assert (alone.confidence == 128).all()  # 1 / (1 + exp(0))
+    assert (together.confidence == 191).all()  # 1 / (1 + exp(-log 3))
 
 
-def test_confidence_maps_have_the_stated_ends() -> None:
-    np.testing.assert_array_equal(depth_confidence(np.array([0, 32, 64, 441])), [1, 0.5, 0, 0])
-    lengths = np.array([0, 0.5, 0.75, 1, 1.25, 1.5, 1.73])
-    np.testing.assert_array_equal(normal_confidence(lengths), [0, 0, 0.5, 1, 0.5, 0, 0])
-    margins = np.array([0, 32, 64, 200, np.inf])  # inf: a palette of one class
-    np.testing.assert_array_equal(segment_confidence(margins), [0, 0.5, 1, 1, 1])
+def test_a_calibration_is_part_of_the_teacher(folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "copy"))
+    before = open_teacher(copy).card
+    assert before.calibration is None
+    stored = Calibration(fits=(), photographs=3).to_json()
+    (copy / "confidence.json").write_text(json.dumps(stored))
+    after = open_teacher(copy).card
+    assert after.calibration == Calibration(fits=(), photographs=3)
+    assert after.config_sha256 != before.config_sha256
+    (copy / "confidence.json").write_text(json.dumps({**stored, "schema": 99}))
+    with pytest.raises(ValueError, match=r"copy/confidence\.json: expected schema version 1"):
+        open_teacher(copy)
 
 
-def test_confidence_image_has_a_channel_for_each_task() -> None:
-    image = confidence_image({"normal": np.ones((5, 9)), "segment": np.full((5, 9), 0.5)})
-    assert image.shape == (2, 3, 3)
-    assert image.dtype == np.uint8
-    assert (image == [0, 255, 128]).all()
+def test_more_votes_than_views_are_refused(labeller: TeacherLabeller) -> None:
+    with pytest.raises(ValueError, match=r"--votes 3: the teacher tiny .* only 2 different views"):
+        TeacherLabeller(labeller.painter, votes=3)

@@ -47,10 +47,10 @@ class FailingPainter(OverflowingPainter):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
-def label_with(painter: Painter, source: InputShard, out: Path, **options: Any):
+def label_with(painter: Painter, source: InputShard, out: Path, votes: int = 1, **options: Any):
     with ThreadPoolExecutor(2) as pool:
         return ShardLabeller(
-            labeller=TeacherLabeller(painter),
+            labeller=TeacherLabeller(painter, votes=votes),
             job_id="job",
             dtype="float32",
             batch_size=2,
@@ -95,6 +95,26 @@ def test_stopping_drops_the_shard_at_hand(images: Path, teacher: Path, tmp_path:
             stopped=lambda: next(answers),
         )
     assert list((tmp_path / "labels").iterdir()) == []
+
+
+def test_every_batch_is_painted_once_for_each_view(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    """So that a label follows from the shard and the batch size alone, with any number of votes."""
+    calls: list[tuple[tuple[int, ...], int]] = []
+    painter = load_painter(teacher)
+
+    class Recording(OverflowingPainter):
+        def paint(self, photographs: np.ndarray, tasks: Sequence[str], seeds: Sequence[int]):
+            calls.append((photographs.shape, len(set(seeds))))
+            return self.painter.paint(photographs, tasks, seeds)
+
+    (tmp_path / "labels").mkdir()
+    source = inspect_shard(images / "000000.tar")
+    label_with(Recording(painter), source, tmp_path / "labels", votes=3)
+    assert calls == [call for call in calls[::3] for _ in range(3)]
+    assert sum(shape[0] for shape, _ in calls) == 3 * source.count
+    assert all(different == shape[0] for shape, different in calls)
 
 
 def test_batches_are_of_one_size_and_follow_the_order() -> None:

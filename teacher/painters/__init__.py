@@ -49,6 +49,7 @@ FETCHED = (
     "model_index.json",
     "teacher.json",
     "instructions.safetensors",
+    "confidence.json",
     *(
         f"{part}/*.{suffix}"
         for part in ("transformer", "vae", "scheduler")
