@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart install dev check format test test-slow benchmark clean
+.PHONY: quickstart install dev check format test test-slow benchmark benchmark-gpu clean
 
 quickstart: .venv/installed
 	$(BIN)/potstill quickstart
@@ -28,7 +28,10 @@ test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 benchmark: .venv/installed-dev
-	$(BIN)/python -m pytest tests/benchmarks -o addopts="" --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks -o addopts="" -m "not gpu" --benchmark-only -s
+
+benchmark-gpu: .venv/installed-dev
+	$(BIN)/python -m pytest tests/benchmarks -o addopts="" -m gpu --benchmark-only -s
 
 clean:
 	rm -rf .venv runs

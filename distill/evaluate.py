@@ -21,7 +21,7 @@ from student import Student, load_student
 from teacher.label import TeacherLabeller
 from teacher.painters import load_painter
 from teacher.progress import progress_bar
-from teacher.sample import TASKS, Labels, decode_photograph, resize_photograph
+from teacher.sample import TASKS, Labels, decode_photograph, resize_nearest, resize_photograph
 from teacher.shards import read_pairs
 
 __all__ = [
@@ -231,13 +231,7 @@ def resize_prediction(prediction: Prediction, size: tuple[int, int]) -> Predicti
     """A prediction at another (height, width): the nearest pixels, so that no surfaces blend."""
 
     def nearest(plane: np.ndarray | None) -> np.ndarray | None:
-        if plane is None or plane.shape[:2] == size:
-            return plane
-        rows, columns = (
-            (2 * np.arange(wanted) + 1) * found // (2 * wanted)
-            for wanted, found in zip(size, plane.shape[:2])
-        )
-        return plane[rows][:, columns]
+        return None if plane is None else resize_nearest(plane, *size)
 
     return Prediction(
         depth_m=nearest(prediction.depth_m),

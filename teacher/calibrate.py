@@ -21,14 +21,17 @@ from teacher.calibration_pixels import Pixels, choose_blocks, join_pixels, pixel
 from teacher.calibration_scores import KEPT, score_tasks, summary
 from teacher.confidence import CONFIDENCE_FILE, Calibration
 from teacher.confidence_plot import plot_scores
+from teacher.head import decode_head
 from teacher.job import best_device
 from teacher.label import TeacherLabeller, fit_photograph
-from teacher.manifest import image_shards, inspect_shard, sample_seed
+from teacher.manifest import image_shards, sample_seed
+from teacher.members import LABEL
 from teacher.painters import open_teacher
 from teacher.painters.card import TeacherCard
 from teacher.progress import track
 from teacher.provenance import write_run
-from teacher.sample import TASKS, Labels, decode_photograph
+from teacher.sample import TASKS, Labels, decode_photograph, resize_nearest
+from teacher.shard_tar import read_shard
 from teacher.shards import read_pairs
 
 BLOCKS = {"fit": 32, "test": 1024}
@@ -67,16 +70,19 @@ class CalibrateConfig:
 def calibrate(config: CalibrateConfig) -> dict[str, Any]:
     """What `potstill calibrate` does; returns what calibration.json holds.
 
-    Raises ValueError for labels of other classes than the teacher's, for positions that are not
-    there, and for photographs that would be both fitted and tested on.
+    Raises ValueError for labels of other classes than the teacher's or of different tasks, for
+    positions that are not there, and for photographs that would be both fitted and tested on.
     """
     shards = [(path, config.labels / path.name) for path in image_shards(config.images)]
-    splits = choose_photographs(sum(inspect_shard(path).count for path, _ in shards), config)
     teacher = open_teacher(config.teacher, revision=config.revision)
+    labelled = [found for _, labels in shards for found in usable_tasks(labels, teacher.card)]
+    splits = choose_photographs(len(labelled), config)
+    check_alike(labelled, splits)
     painter = teacher.painter(device=best_device(config.device), dtype=config.dtype)
     tasks = [task for task in TASKS if task in painter.card.instructions]
     labeller = TeacherLabeller(painter, tasks, config.votes)
     pixels = collect(labeller, shards, splits, config.batch_size)
+    check_known(pixels)
     fits = [fit for votes, seen in pixels["fit"].items() for fit in fit_tasks(seen, tasks, votes)]
     calibration = Calibration(fits=tuple(fits), photographs=len(splits["fit"]))
     scores = {
@@ -103,6 +109,52 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
+def usable_tasks(shard: Path, card: TeacherCard) -> Iterator[tuple[str, ...]]:
+    """For each photograph of a label shard, what it is labelled with that the teacher paints.
+
+    Affine depth is left out: it has no metres to be right in.
+    Raises FileNotFoundError or ValueError naming the file.
+    """
+    if not shard.is_file():
+        raise FileNotFoundError(f"{shard}: not found; every image shard needs its true labels")
+    for sample in read_shard(shard, suffixes=(LABEL,)):
+        try:
+            head = decode_head(sample.members[LABEL])
+        except ValueError as error:
+            raise ValueError(f"{shard}: {sample.key}: {error}") from error
+        affine = head.depth is not None and head.depth.kind == "affine"
+        usable = [task for task in head.tasks if task in card.instructions]
+        yield tuple(task for task in usable if not (task == "depth" and affine))
+
+
+def check_alike(labelled: Sequence[tuple[str, ...]], splits: Mapping[str, range]) -> None:
+    """Raise ValueError unless all photographs of the splits have the same tasks, and some.
+
+    labelled: what usable_tasks gives, for all photographs in their order.
+    """
+    first, *others = sorted(position for chosen in splits.values() for position in chosen)
+    if not labelled[first]:
+        raise ValueError(f"photograph {first}: its labels hold nothing that the teacher paints")
+    for other in others:
+        if labelled[other] != labelled[first]:
+            raise ValueError(
+                f"photograph {first} has labels of {labelled[first]}, photograph {other} of"
+                f" {labelled[other]}: choose photographs of the same tasks with --fit and --test"
+            )
+
+
+def check_known(pixels: Mapping[str, Mapping[int, Pixels]]) -> None:
+    """Raise ValueError for a task of which nothing is known in all photographs of a split."""
+    for split, by_votes in pixels.items():
+        for seen in by_votes.values():
+            for task, loss in seen.loss.items():
+                if not (seen.known[task] & np.isfinite(loss)).any():
+                    raise ValueError(
+                        f"--{split}: no pixel of these photographs has both a painted and a true"
+                        f" {task}; choose others"
+                    )
+
+
 def choose_photographs(count: int, config: CalibrateConfig) -> dict[str, range]:
     """Positions of the photographs to "fit" and to "test" on, of `count` in all."""
     splits = {
@@ -111,9 +163,12 @@ def choose_photographs(count: int, config: CalibrateConfig) -> dict[str, range]:
     }
     both = sorted(set(splits["fit"]) & set(splits["test"]))
     if both or not all(splits.values()):
-        found = ", ".join(f"--{name} {s.start}-{s.stop - 1}" for name, s in splits.items())
+        found = ", ".join(
+            f"--{name} {chosen.start}-{chosen.stop - 1}" if chosen else f"--{name} none"
+            for name, chosen in splits.items()
+        )
         raise ValueError(
-            f"{found}: expected photographs to fit on, and others to test on, of 0-{count - 1}"
+            f"{found}: expected photographs to fit on, and others to test on; {count} have labels"
         )
     return splits
 
@@ -188,19 +243,15 @@ def resize_truth(truth: Labels, height_px: int, width_px: int) -> Labels:
     """Labels at another size: the nearest pixels, so that no surfaces blend."""
     if truth.size == (height_px, width_px):
         return truth
-    rows, columns = (
-        (2 * np.arange(wanted) + 1) * found // (2 * wanted)
-        for wanted, found in zip((height_px, width_px), truth.size)
-    )
-
-    def nearest(plane: np.ndarray | None) -> np.ndarray | None:
-        return None if plane is None else plane[rows][:, columns]
-
+    planes = {name: getattr(truth, name) for name in ("depth_m", "normal", "segment")}
+    resized = {
+        name: resize_nearest(plane, height_px, width_px)
+        for name, plane in planes.items()
+        if plane is not None
+    }
     return replace(
         truth,
-        depth_m=nearest(truth.depth_m),
-        normal=nearest(truth.normal),
-        segment=nearest(truth.segment),
+        **resized,
         instance=None,
         confidence=None,
         record=replace(truth.record, height_px=height_px, width_px=width_px),

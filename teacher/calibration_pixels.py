@@ -86,12 +86,12 @@ class Judgement(NamedTuple):
 
 
 def judge(reading: Reading, truth: Labels) -> dict[str, Judgement]:
-    """Judge every task that was both painted and labelled.
+    """Judge every task that was both painted and labelled, depth if the truth is in metres.
 
     Raises ValueError when the labels have other classes than the teacher.
     """
     judged: dict[str, Judgement] = {}
-    if reading.depth_m is not None and truth.depth_m is not None:
+    if reading.depth_m is not None and truth.depth_m is not None and truth.depth_kind == "metric":
         judged["depth"] = judge_depth(reading.depth_m, truth.depth_m)
     if reading.normal is not None and truth.normal is not None:
         judged["normal"] = judge_normal(reading.normal, truth.normal)

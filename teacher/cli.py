@@ -87,9 +87,9 @@ def calibrate(argv: list[str]) -> int:
     from teacher.calibrate import calibrate as run_calibration
 
     examples = """\
-  potstill scenes --count 512 --split held-out --out runs/held-out --labels
-  potstill calibrate --images runs/held-out --labels runs/held-out/labels --out runs/calibration
-  cp runs/calibration/confidence.json runs/teacher/"""
+  potstill scenes --count 512 --split held-out --out held-out --labels
+  potstill calibrate --teacher runs/teacher --images held-out --labels held-out/labels --out runs/c
+  cp runs/c/confidence.json runs/teacher/"""
     config = parse_arguments(CalibrateConfig, argv, prog="potstill calibrate", examples=examples)
     print(format_report(run_calibration(config)))
     print(f"{config.out}: confidence.json (put it into the teacher's folder), calibration.png")

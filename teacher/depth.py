@@ -223,7 +223,9 @@ class Hilbert(_Range):
 
     def __post_init__(self) -> None:
         if not (isinstance(self.order, int) and 1 <= self.order <= MAX_ORDER):
-            raise ValueError(f"a Hilbert curve has order 1 to {MAX_ORDER}, got order={self.order}")
+            raise ValueError(
+                f"a Hilbert curve has order 1 to {MAX_ORDER}, got order={self.order!r}"
+            )
         if not 0 < self.gamma < np.inf:
             raise ValueError(f"Hilbert needs gamma > 0, got gamma={self.gamma}")
         super().__post_init__()

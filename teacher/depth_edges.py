@@ -1,4 +1,4 @@
-"""Depth edges: blends that decode to a third depth, and another size without inventing any.
+"""Depth edges: blends of two surfaces that decode to a third depth.
 
 A generator blurs the border between two surfaces. The blend of two colours of a path lies on the
 straight line between them, and where the path bends away from that line it decodes to a depth that
@@ -44,7 +44,7 @@ def sharpen_edges(
     Raises ValueError when the sizes do not match, and as teacher.rgb.as_levels does.
     """
     levels = as_levels(rgb)
-    if levels.ndim != 3 or decoded.depth_m.shape != levels.shape[:2]:
+    if levels.ndim != 3 or not levels.size or decoded.depth_m.shape != levels.shape[:2]:
         raise ValueError(
             f"expected a painting (H, W, 3) and its depth (H, W), found {levels.shape} and"
             f" {decoded.depth_m.shape}; pass one painting at a time"
@@ -124,24 +124,3 @@ def path_length(codec: DepthCodec) -> float:
     that of a coarser one through points of it."""
     colors = codec.paint(np.linspace(0, 1, 1 << 16)).astype(float)
     return float(np.linalg.norm(np.diff(colors, axis=0), axis=1).sum())
-
-
-def resize_depth(depth_m: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Depth at another size: each pixel takes the depth of the pixel under its centre.
-
-    No two depths are ever averaged: every value, NaN and inf included, is one of the input's, from
-    less than a pixel away.
-
-    depth_m: (..., H, W) of any dtype. Returns (..., height, width).
-    Raises ValueError when depth_m has no two axes or a size is not positive.
-    """
-    if depth_m.ndim < 2 or 0 in depth_m.shape or min(height, width) < 1:
-        raise ValueError(
-            f"expected depth (..., H, W) and a size of at least 1 x 1, found {depth_m.shape} and"
-            f" {height} x {width}"
-        )
-    rows, columns = (
-        (2 * np.arange(wanted) + 1) * found // (2 * wanted)
-        for wanted, found in zip((height, width), depth_m.shape[-2:])
-    )
-    return depth_m[..., rows[:, None], columns]

@@ -66,7 +66,7 @@ def correct_drift(rgb: np.ndarray, palette: Palette) -> Undrifted:
     Raises ValueError for another shape, and as teacher.rgb.as_levels does.
     """
     levels = as_levels(np.asarray(rgb))
-    if levels.ndim != 3:
+    if levels.ndim != 3 or not levels.size:
         raise ValueError(f"a drift is read from one painting (H, W, 3), got {levels.shape}")
     drift = _evident_drift(levels, palette.colors.astype(float))
     if drift is None:

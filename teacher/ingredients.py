@@ -30,24 +30,22 @@ class Ingredient(NamedTuple):
     """The tasks that it is made from."""
     good: bool = False
     """Whether more of it means that a pixel is right; else that it is wrong."""
-    voted: bool = False
-    """Whether it takes several votes."""
 
 
 INGREDIENTS = {
     "depth_residual": Ingredient(4.0, ("depth",)),
     "depth_spread": Ingredient(0.01, ("depth",)),
-    "depth_votes": Ingredient(0.005, ("depth",), voted=True),
+    "depth_votes": Ingredient(0.005, ("depth",)),
     "normal_length": Ingredient(0.02, ("normal",)),
     "normal_spread": Ingredient(1e-4, ("normal",)),
-    "normal_votes": Ingredient(2.0, ("normal",), voted=True),
+    "normal_votes": Ingredient(2.0, ("normal",)),
     "segment_margin": Ingredient(8.0, ("segment",), good=True),
     "segment_edge": Ingredient(1.0, ("segment",), good=True),
-    "segment_votes": Ingredient(0.25, ("segment",), voted=True),
+    "segment_votes": Ingredient(0.25, ("segment",)),
     "depth_normal_angle": Ingredient(5.0, ("depth", "normal")),
     "sky_conflict": Ingredient(1.0, ("depth", "segment")),
 }
-"""Name -> what it is; the functions below say how each is measured."""
+"""Name -> what it is; the functions below, and those of teacher.votes, say how each is measured."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

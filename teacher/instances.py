@@ -74,7 +74,7 @@ def decode_instances(
     Raises ValueError for another shape or background, and as teacher.rgb.as_levels does.
     """
     levels = as_levels(np.asarray(rgb))
-    if levels.ndim != 3:
+    if levels.ndim != 3 or not levels.size:
         raise ValueError(f"instances are read from one painting (H, W, 3), got {levels.shape}")
     if len(background) != 3:
         raise ValueError(f"a background colour has three levels, got {background}")

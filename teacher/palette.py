@@ -87,7 +87,10 @@ class Palette:
 
 def _as_colors(colors: np.ndarray) -> np.ndarray:
     """(n, 3) uint8 from an array or nested lists of whole numbers in 0..255; read-only."""
-    found = np.asarray(colors)
+    try:
+        found = np.asarray(colors)
+    except ValueError:
+        raise ValueError("palette colours need shape (n, 3), got rows of other lengths") from None
     if found.size == 0:
         found = found.reshape(0, 3)
     if found.ndim != 2 or found.shape[1] != 3:

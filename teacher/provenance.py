@@ -1,14 +1,17 @@
-"""What made a file: package versions, git commit, hashes, and the run.json of every run."""
+"""What made a file: package versions, git commit, machine, hashes; the run.json of every run."""
 
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from teacher.cores import usable_cores
 
 PACKAGES = ("potstill", "torch", "diffusers", "lightning", "timm", "onnx", "onnxruntime", "numpy")
 
@@ -24,6 +27,24 @@ def package_versions() -> dict[str, str]:
             except PackageNotFoundError:
                 continue
     return found
+
+
+def describe_machine() -> dict[str, Any]:
+    """The computer that the figures come from: processor, cores that may be used, system."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def _cpu_name() -> str:
+    """The model that Linux names, otherwise what Python knows."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def sha256_file(path: Path) -> str:

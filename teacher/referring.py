@@ -43,5 +43,7 @@ def decode_referring(
 
 def with_background(expressions: Palette, background: Sequence[int]) -> Palette:
     """The palette of the background (row 0) and the expressions."""
+    if len(background) != 3:
+        raise ValueError(f"a background colour has three levels, got {background}")
     colors = np.array([[*background], *expressions.colors.tolist()])
     return Palette((BACKGROUND, *expressions.names), colors)

@@ -62,6 +62,7 @@ __all__ = [
     "encode_labels",
     "encode_photograph",
     "member_name",
+    "resize_nearest",
     "resize_photograph",
     "split_member",
     "task_suffixes",
@@ -135,6 +136,30 @@ def confidence_size(size: tuple[int, int]) -> tuple[int, int]:
 def class_dtype(count: int) -> type[np.uint8] | type[np.uint16]:
     """The dtype of the ids of this many classes: uint8 up to 255, else uint16."""
     return np.uint8 if count <= IGNORE_ID else np.uint16
+
+
+def resize_nearest(plane: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
+    """Depth, normals or ids at another size: each pixel takes the one under its centre.
+
+    Nothing is averaged, as a blend of two surfaces is a third one: every value, NaN and inf
+    included, is one of the input's, from less than a pixel away.
+
+    plane: (H, W, ...) of any dtype. Returns (height_px, width_px, ...); the plane itself if it has
+    this size already.
+    Raises ValueError when the plane has no pixels or a size is not positive.
+    """
+    if plane.ndim < 2 or 0 in plane.shape[:2] or min(height_px, width_px) < 1:
+        raise ValueError(
+            f"expected a plane (H, W, ...) and a size of at least 1 x 1 px, found {plane.shape} and"
+            f" {height_px} x {width_px} px"
+        )
+    if plane.shape[:2] == (height_px, width_px):
+        return plane
+    rows, columns = (
+        (2 * np.arange(wanted) + 1) * found // (2 * wanted)
+        for wanted, found in zip((height_px, width_px), plane.shape)
+    )
+    return plane[rows[:, None], columns]
 
 
 def encode_labels(labels: Labels) -> dict[str, bytes]:

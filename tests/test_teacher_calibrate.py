@@ -245,7 +245,8 @@ def test_photographs_to_fit_and_to_test_on() -> None:
         (9, {"fit": "0-9"}, "--fit must have the form A-B within 0-8, found '0-9'"),
         (9, {"test": "5"}, "--test must have the form A-B within 0-8, found '5'"),
         (9, {"test": "5-2"}, "found '5-2'"),
-        (1, {}, "expected photographs to fit on, and others to test on, of 0-0"),
+        (1, {}, "--fit 0-0, --test none: expected photographs to fit on, and others"),
+        (0, {}, "--fit none, --test none: .*; 0 have labels"),
     ],
 )
 def test_photographs_that_are_not_there_or_used_twice_are_refused(
@@ -263,12 +264,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def run_calibrate(data: Path, root: Path, out: Path, *flags: str) -> int:
+    """`potstill calibrate` with the teacher of `data`, on the set in `root`."""
+    places = {"images": root, "labels": root / "labels", "teacher": data / "teacher", "out": out}
+    return main(["calibrate", *(f"--{name}={value}" for name, value in places.items()), *flags])
+
+
 def test_calibrate_writes_what_the_labeller_reads(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"images": data, "labels": data / "labels", "teacher": data / "teacher"}
-    flags = [f"--{name}={value}" for name, value in {**places, "out": tmp_path / "out"}.items()]
-    assert main(["calibrate", *flags, "--fit=2-7", "--test=0-1"]) == 0
+    assert run_calibrate(data, data, tmp_path / "out", "--fit=2-7", "--test=0-1") == 0
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 7  # three tasks, one and two votes, and where it is
     assert printed[0].startswith("depth    votes 1: absrel ")
@@ -320,11 +325,45 @@ def test_one_vote_and_some_tasks_are_calibrated_too(data: Path, tmp_path: Path) 
     assert again == report
 
 
-def test_labels_of_other_classes_are_one_line(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def error_of(
+    capsys: pytest.CaptureFixture[str], data: Path, root: Path, out: Path, *flags: str
+) -> str:
+    """The line that `potstill calibrate` prints when it refuses a set."""
+    assert run_calibrate(data, root, out, *flags) == 2
+    assert not (out / "confidence.json").exists()
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_labels_of_other_classes_are_one_line(data, tmp_path, capsys) -> None:
     root = write_set(tmp_path / "set", 4, classes=("a", "b", "c"))
-    places = {"images": root, "labels": root / "labels", "teacher": data / "teacher"}
-    flags = [f"--{name}={value}" for name, value in {**places, "out": tmp_path / "out"}.items()]
-    assert main(["calibrate", *flags]) == 2
-    assert "calibrate on labels of the teacher's own classes" in capsys.readouterr().err
+    message = error_of(capsys, data, root, tmp_path / "out")
+    assert "calibrate on labels of the teacher's own classes" in message
+
+
+def test_photographs_that_lack_a_task_are_one_line(data, tmp_path, capsys) -> None:
+    root = write_set(tmp_path / "set", 8)
+    poorer = write_set(tmp_path / "poorer", 8, normal=None)
+    shutil.copy(poorer / "labels" / "000001.tar", root / "labels" / "000001.tar")
+    message = error_of(capsys, data, root, tmp_path / "out")
+    assert "photograph 0 has labels of ('depth', 'normal', 'segment'), photograph 4 of" in message
+    assert run_calibrate(data, root, tmp_path / "alike", "--fit=2-3", "--test=0-1") == 0
+
+
+def test_labels_without_anything_to_judge_are_one_line(data, tmp_path, capsys) -> None:
+    unlike = {"normal": None, "segment": None, "classes": ()}
+    affine = write_set(tmp_path / "affine", 4, depth_kind="affine", **unlike)
+    message = error_of(capsys, data, affine, tmp_path / "out")
+    assert "photograph 0: its labels hold nothing that the teacher paints" in message
+    unknown = np.full((32, 32), np.nan, np.float32)
+    root = write_set(tmp_path / "unknown", 4, depth_m=unknown, **unlike)
+    message = error_of(capsys, data, root, tmp_path / "out")
+    assert "--fit: no pixel of these photographs has both a painted and a true depth" in message
+
+
+def test_more_votes_than_views_and_labels_that_are_missing_are_one_line(
+    data, tmp_path, capsys
+) -> None:
+    root = write_set(tmp_path / "set", 4)
+    assert "--votes 99" in error_of(capsys, data, root, tmp_path / "out", "--votes=99")
+    (root / "labels" / "000001.tar").unlink()
+    assert "labels/000001.tar: not found; every" in error_of(capsys, data, root, tmp_path / "out")

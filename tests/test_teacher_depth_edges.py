@@ -1,4 +1,4 @@
-"""Edges of depth: blends get one of their two sides, and another size invents no depth."""
+"""Edges of depth: blends get one of their two sides."""
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from teacher.depth import (
     decode_depth,
     encode_depth,
 )
-from teacher.depth_edges import path_length, resize_depth, sharpen_edges
+from teacher.depth_edges import path_length, sharpen_edges
 
 quick = settings(derandomize=True, deadline=None, max_examples=30)
 
@@ -150,40 +150,6 @@ def test_a_painting_and_a_depth_of_another_size_are_refused() -> None:
     decoded = DecodedDepth(np.ones((4, 5), np.float32), np.zeros((4, 5), np.float32))
     with pytest.raises(ValueError, match=r"found \(5, 4, 3\) and \(4, 5\)"):
         sharpen_edges(decoded, np.zeros((5, 4, 3), np.uint8))
-
-
-sizes = st.integers(1, 12)
-any_depth = st.one_of(st.floats(0.125, 99, width=32), st.sampled_from([np.nan, np.inf, 0.0]))
-
-
-@quick
-@given(
-    depth_m=arrays(np.float32, st.tuples(sizes, sizes), elements=any_depth),
-    height=sizes,
-    width=sizes,
-)
-def test_resizing_takes_every_depth_from_the_place_it_covers(depth_m, height, width) -> None:
-    resized = resize_depth(depth_m, height, width)
-    assert resized.shape == (height, width)
-    for (row, column), value in np.ndenumerate(resized):
-        at = [
-            slice(int(index * found / wanted), int(np.ceil((index + 1) * found / wanted)))
-            for index, found, wanted in zip((row, column), depth_m.shape, resized.shape)
-        ]
-        assert value in depth_m[*at] or (np.isnan(value) and np.isnan(depth_m[*at]).any())
-
-
-def test_resizing_twice_as_large_and_back_changes_nothing() -> None:
-    depth_m = np.random.default_rng(0).random((2, 5, 7), np.float32)
-    larger = resize_depth(depth_m, 10, 14)
-    np.testing.assert_array_equal(larger, depth_m.repeat(2, axis=1).repeat(2, axis=2))
-    np.testing.assert_array_equal(resize_depth(larger, 5, 7), depth_m)
-
-
-@pytest.mark.parametrize(
-    ("shape", "height", "message"),
-    [((4,), 2, r"found \(4,\) and 2 x 3"), ((4, 4), 0, "0 x 3"), ((0, 4), 2, r"found \(0, 4\)")],
-)
-def test_a_size_that_makes_no_sense_is_refused(shape, height, message) -> None:
-    with pytest.raises(ValueError, match=message):
-        resize_depth(np.ones(shape, np.float32), height, 3)
+    nothing = DecodedDepth(np.ones((0, 5), np.float32), np.zeros((0, 5), np.float32))
+    with pytest.raises(ValueError, match=r"found \(0, 5, 3\)"):
+        sharpen_edges(nothing, np.zeros((0, 5, 3), np.uint8))

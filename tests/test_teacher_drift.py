@@ -157,7 +157,7 @@ def test_floating_point_paintings() -> None:
     assert as_float.rgb.dtype == np.uint8
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 4, 3)])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 4, 3), (0, 4, 3)])
 def test_one_painting_at_a_time(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"one painting \(H, W, 3\), got"):
         correct_drift(np.zeros(shape, np.uint8), TWELVE)

@@ -192,7 +192,7 @@ def test_tiny_paintings(shape: tuple[int, ...]) -> None:
     assert (decode_instances(np.full(shape, 200, np.uint8)).ids == 1).all()
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 4, 3), (3,)])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 4, 4, 3), (3,), (0, 4, 3)])
 def test_one_painting_at_a_time(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"one painting \(H, W, 3\), got"):
         decode_instances(np.zeros(shape, np.uint8))

@@ -192,6 +192,7 @@ def test_a_palette_may_be_written_as_nested_lists_and_cannot_be_changed() -> Non
         (("a", "b"), [[1, 2, 3], [1, 2, 3]], r"'a' and 'b' share the colour \(1, 2, 3\)"),
         (("a", "a"), [[1, 2, 3], [4, 5, 6]], "names class 'a' twice"),
         (("a",), [[1, 2]], r"shape \(n, 3\), got \(1, 2\)"),
+        (("a", "b"), [[1, 2, 3], [4, 5]], r"shape \(n, 3\), got rows of other lengths"),
         (("a",), [[1, 2, 300]], r"0\.\.255, got int64 in 1\.\.300"),
         (("a",), [[-1, 2, 3]], r"0\.\.255"),
         (("a",), [[0.5, 0.5, 1.0]], "whole numbers .* got float64"),

@@ -45,6 +45,8 @@ def test_batches_and_single_colours() -> None:
 def test_an_expression_must_differ_from_the_background() -> None:
     with pytest.raises(ValueError, match="'background' and 'other man' share the colour"):
         decode_referring(np.zeros((4, 4, 3)), EXPRESSIONS, (0, 128, 0))
+    with pytest.raises(ValueError, match=r"three levels, got \(0, 0\)"):
+        decode_referring(np.zeros((4, 4, 3)), EXPRESSIONS, (0, 0))
 
 
 @pytest.mark.parametrize("rgb", [np.zeros((4, 4)), np.full((4, 3), 1.5), np.zeros((4, 3), int)])

@@ -131,5 +131,5 @@ def _mirrored(labels: Labels) -> Labels:
         for plane in (getattr(labels, name),)
     }
     if planes["normal"] is not None:
-        planes["normal"] *= np.float32([-1, 1, 1])
+        planes["normal"] *= np.array([-1, 1, 1], np.float32)
     return replace(labels, **planes)

@@ -91,7 +91,8 @@ def known_latents(known: np.ndarray) -> np.ndarray:
     """(H, W) bool -> (H / 8, W / 8): no unlabelled pixel in a latent's own block or beside it."""
     height, width = (length // LATENT_FACTOR for length in known.shape)
     blocks = known.reshape(height, LATENT_FACTOR, width, LATENT_FACTOR).all(axis=(1, 3))
-    return cv2.erode(blocks.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    mask = np.asarray(blocks, np.uint8)
+    return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)), bool)
 
 
 def _paint_crop(photo: np.ndarray, label: Labels, paints: Paints) -> tuple[np.ndarray, np.ndarray]:
