@@ -104,28 +104,27 @@ class BoundaryMeter:
     def __init__(self, classes: Sequence[str]) -> None:
         """classes: names in the order of their ids."""
         self.classes = tuple(classes)
-        self._images = 0
-        self._sums = np.zeros((3, len(classes)), np.int64)  # both, predicted, true
+        self.image_sums: list[np.ndarray] = []
+        """Each image's (3, C) pixels in boundary regions: both, predicted, true."""
 
     def update(self, pred: np.ndarray, true: np.ndarray) -> None:
         """Add one image; as SegmentMeter.update."""
         count = len(self.classes)
         _check(pred, true, count)
-        self._images += 1
         ignored, width_px = true >= count, boundary_width_px(true.shape)
         pred, true = (
             _inner_boundary(np.where(ignored, count + 1, ids), width_px, elsewhere=count)
             for ids in (_known_ids(pred, count), true.astype(np.int64))
         )
         both = np.where(pred == true, true, count)
-        self._sums += [_count_ids(ids, count) for ids in (both, pred, true)]
+        self.image_sums.append(np.stack([_count_ids(ids, count) for ids in (both, pred, true)]))
 
     def result(self) -> BoundaryScores | None:
         """The scores; None before the first boundary."""
-        iou = _iou_by_class(self.classes, *self._sums)
-        if all(value is None for value in iou.values()):
+        if not np.any(self.image_sums):
             return None
-        return BoundaryScores(images=self._images, miou=_mean(iou), iou=iou)
+        iou = _iou_by_class(self.classes, *np.sum(self.image_sums, axis=0))
+        return BoundaryScores(images=len(self.image_sums), miou=_mean(iou), iou=iou)
 
 
 def boundary_width_px(size: tuple[int, ...]) -> int:

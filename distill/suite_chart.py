@@ -11,8 +11,8 @@ from teacher.atomic import atomic_file
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Of labellers: Okabe and Ito's, told apart by colour-blind people too."""
-MARKERS = "osD^vPX*"
-"""Of data sets."""
+MARKERS = "oD^vPX*"
+"""Of data sets; a square in the legend stands for a colour, whatever the set."""
 UNALIGNED = "none"
 INK = "#444444"
 

@@ -78,10 +78,19 @@ class SuiteRun:
     """Run, which is fewer than `official_count` for a partial set."""
     official_count: int | None
     settings: SuiteSettings
+    machine: dict[str, Any]
+    """That the times were taken on: see teacher.provenance.describe_machine."""
     time_ms: float
     """Median time of a photograph, batch 1, from pixels in memory to labels."""
     timed_calls: int
     rows: tuple[SuiteRow, ...]
+
+    @property
+    def timed_on(self) -> str:
+        """Device, threads and processor, in words."""
+        threads = self.settings.threads
+        host = f"{threads} thread{'' if threads == 1 else 's'} of {self.machine['cpu']}"
+        return host if self.settings.device == "cpu" else f"{self.settings.device}, {host}"
 
     @property
     def complete(self) -> bool:

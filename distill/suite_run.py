@@ -6,7 +6,7 @@ first, resized second, since a blend of two surfaces is a third one.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,9 +19,10 @@ from distill.datasets.card import DatasetCard
 from distill.evaluate import Labeller, resize_prediction
 from distill.metrics import Prediction
 from distill.protocols import Crop, depth_protocol
-from distill.suite_results import SuiteRun, SuiteSettings
+from distill.suite_results import SuiteRow, SuiteRun, SuiteSettings
 from distill.suite_scorers import PartScores
 from teacher.progress import track
+from teacher.provenance import describe_machine
 from teacher.sample import Labels, decode_photograph
 from teacher.shards import read_pairs
 
@@ -77,9 +78,10 @@ def run_pair(candidate: Candidate, dataset: Imported, settings: SuiteSettings) -
         photographs=len(times_ms),
         official_count=card.official_count,
         settings=settings,
+        machine=describe_machine(),
         time_ms=float(np.median(timed)),
         timed_calls=len(timed),
-        rows=tuple(r for p in parts.values() for r in p.rows(settings.resamples, settings.seed)),
+        rows=tuple(distinct_rows(parts.values(), settings)),
     )
 
 
@@ -87,6 +89,20 @@ def part_names(card: DatasetCard) -> list[str]:
     """The set, and each domain of it where there are several: diode, diode_indoor, ..."""
     domains = sorted(set(card.domains.values()))
     return [card.name, *(f"{card.name}_{domain}" for domain in domains if len(domains) > 1)]
+
+
+def distinct_rows(parts: Iterable[PartScores], settings: SuiteSettings) -> list[SuiteRow]:
+    """The rows of the whole set, which is the first part, and those of its domains.
+
+    A domain that holds all that was scored, as when normals are known indoors only, has no rows.
+    """
+    whole, *domains = (part.rows(settings.resamples, settings.seed) for part in parts)
+    told = {_facts(row) for row in whole}
+    return [*whole, *(row for rows in domains for row in rows if _facts(row) not in told)]
+
+
+def _facts(row: SuiteRow) -> tuple[str, str, str, int]:
+    return row.task, row.variant, row.protocol, row.photographs
 
 
 def read_samples(

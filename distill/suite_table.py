@@ -78,7 +78,7 @@ def sections(
 
 
 def _section(pairs: Sequence[Scored], published: Sequence[PublishedValue], brief: bool) -> Section:
-    run, row = max(pairs, key=lambda pair: pair[1].photographs)
+    largest = run, row = max(pairs, key=lambda pair: pair[1].photographs)
     metrics = METRICS[row.task]
     rivals = [v for v in published if (v.dataset, v.task) == (row.part, row.task)]
     over_scenes = () if brief else (f"{metrics[0].heading} by scene",)
@@ -87,7 +87,7 @@ def _section(pairs: Sequence[Scored], published: Sequence[PublishedValue], brief
         title=f"{row.part} {run.split}: {TASK_TITLES[row.task]}",
         caption=_caption(run, row),
         header=("", WAYS[row.task], *headings, "ms", "remarks"),
-        ours=tuple(_our_cells(pair, row, brief) for pair in pairs),
+        ours=tuple(_our_cells(pair, largest, brief) for pair in pairs),
         published=tuple(_published_rows(rivals, pairs, brief)),
     )
 
@@ -101,7 +101,7 @@ def _caption(run: SuiteRun, row: SuiteRow) -> str:
     return (
         f"{_plural(row.photographs, 'photograph')} of {_plural(row.scenes, 'scene')}{official}."
         f"{pixels} [95 % intervals]: bootstrap over {row.drawn}. Median time of one photograph, "
-        f"batch 1, {_plural(run.settings.threads, 'thread')}."
+        f"batch 1, {run.timed_on}."
     )
 
 
@@ -109,7 +109,7 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _our_cells(pair: Scored, largest: SuiteRow, brief: bool) -> tuple[str, ...]:
+def _our_cells(pair: Scored, largest: Scored, brief: bool) -> tuple[str, ...]:
     run, row = pair
     headline, *others = METRICS[row.task]
     cells = [_score(row, headline, interval=True)]
@@ -117,7 +117,7 @@ def _our_cells(pair: Scored, largest: SuiteRow, brief: bool) -> tuple[str, ...]:
     if not brief:
         cells.append(_number(row.scene_mean(headline.key), headline) if row.scores else NOTHING)
     time_ms = f"{run.time_ms:.{0 if run.time_ms >= 100 else 1}f}"
-    return (run.labeller, row.variant, *cells, time_ms, _remark(row, largest))
+    return (run.labeller, row.variant, *cells, time_ms, _remark(pair, largest))
 
 
 def _number(value: float, metric: Metric) -> str:
@@ -132,15 +132,18 @@ def _score(row: SuiteRow, metric: Metric, *, interval: bool) -> str:
     return _number(row.scores[metric.key], metric) + shown
 
 
-def _remark(row: SuiteRow, largest: SuiteRow) -> str:
-    """What sets a row apart from what the caption says."""
+def _remark(pair: Scored, largest: Scored) -> str:
+    """What sets a row apart from the largest, of which the caption speaks."""
+    (run, row), (shown_run, shown) = pair, largest
     remarks = [row.missing] if row.missing else []
     if row.negative_scale:
         remarks.append(f"negative scale in {100 * row.negative_scale:.1f} % of photographs")
-    if row.protocol != largest.protocol:
+    if row.protocol != shown.protocol:
         remarks.append(f"other pixels: {row.protocol}")
-    if row.photographs != largest.photographs:
+    if row.photographs != shown.photographs:
         remarks.append(f"{_plural(row.photographs, 'photograph')} only")
+    if run.timed_on != shown_run.timed_on:
+        remarks.append(f"timed on {run.timed_on}")
     return "; ".join(remarks)
 
 
@@ -148,7 +151,7 @@ def _published_rows(
     rivals: Iterable[PublishedValue], pairs: Sequence[Scored], brief: bool
 ) -> Iterable[tuple[str, ...]]:
     """One row for each method of each table, in the order of the tables."""
-    variants = {row.variant for _, row in pairs if row.scores}
+    variants = {row.variant for _, row in pairs}
     complete = all(run.complete for run, _ in pairs)
     split = pairs[0][0].split
     for (method, _), group in groupby(rivals, lambda value: (value.method, value.table)):
@@ -162,13 +165,14 @@ def _published_rows(
 
 
 def _short(objections: Sequence[str], value: PublishedValue) -> str:
+    """Without what follows the colon of an objection or a note."""
     kinds = ", ".join(objection.partition(":")[0] for objection in objections)
-    return f"{NOT_COMPARABLE}: {kinds}" if objections else value.note
+    return f"{NOT_COMPARABLE}: {kinds}" if objections else value.note.partition(":")[0]
 
 
 def _full(objections: Sequence[str], value: PublishedValue) -> str:
     reasons = f"{NOT_COMPARABLE}: {'; '.join(objections)}. " if objections else ""
-    return reasons + value.source + (f" ({value.note})" if value.note else "")
+    return f"{reasons}Source: {value.source}" + (f" ({value.note})" if value.note else "")
 
 
 def as_markdown(found: Sequence[Section]) -> str:

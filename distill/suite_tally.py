@@ -127,7 +127,7 @@ class PooledNormalTally:
 
 
 class SegmentTally:
-    """One confusion matrix over all photographs, and boundary IoU (without an interval)."""
+    """One confusion matrix over all photographs, and boundary IoU."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
@@ -156,13 +156,19 @@ class SegmentTally:
 
     def resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         counts = np.tensordot(weights, np.stack(self._rows), axes=1)  # (B, C, C + 1)
-        hits = np.diagonal(counts, axis1=1, axis2=2)
-        union = counts.sum(axis=2) + counts[:, :, :-1].sum(axis=1) - hits
-        seen, pixels = union > 0, counts.sum(axis=(1, 2))
-        iou = np.where(seen, hits / np.maximum(union, 1), 0.0)
+        edges = np.tensordot(weights, np.stack(self._boundaries.image_sums), axes=1)  # (B, 3, C)
+        hits, pixels = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
-                "miou": iou.sum(axis=1) / seen.sum(axis=1),
+                "miou": _mean_iou(hits, counts[:, :, :-1].sum(axis=1), counts.sum(axis=2)),
+                "boundary_iou": _mean_iou(*edges.swapaxes(0, 1)),
                 "accuracy": hits.sum(axis=1) / pixels,
                 "undecodable": counts[:, :, -1].sum(axis=1) / pixels,
             }
+
+
+def _mean_iou(both: np.ndarray, pred: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(B,) means over the classes that are true or predicted, from (B, C) sums of pixels."""
+    union = pred + true - both
+    seen = union > 0
+    return np.where(seen, both / np.maximum(union, 1), 0.0).sum(axis=1) / seen.sum(axis=1)

@@ -20,7 +20,7 @@ from export.findings import (
     take,
 )
 from export.labellers import count_parameters, load_labeller, size_bytes, weights_sha256
-from export.latency import Latency, describe_machine, measure_latency
+from export.latency import Latency, measure_latency
 from export.real import read_manifest, read_real
 from export.real_scores import RealFindings, examine_real
 from export.report import Galleries, write_report
@@ -32,7 +32,7 @@ from export.tally import (
     retention,
 )
 from teacher.progress import track
-from teacher.provenance import package_versions, write_run
+from teacher.provenance import describe_machine, package_versions, write_run
 
 COMPARISON_SCHEMA = 1
 HELD_OUT_PROTOCOL = (

@@ -8,7 +8,6 @@ labels of every task come out.
 
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -24,8 +23,6 @@ import numpy as np
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 FEWEST_RUNS = 5
 """Timed even when they take longer than the time allowed."""
-TAIL_RUNS = 1000
-"""Below this count the 99th percentile is little more than the slowest run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,24 +184,6 @@ def run_measurement(config: LatencyConfig) -> Latency:
 
     times_ms = time_calls(call, config)
     return summarise(times_ms, config, photographs.shape[1:3], load_average)
-
-
-def describe_machine() -> dict[str, Any]:
-    """The computer that the figures come from: processor, cores that may be used, system."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-
-
-def _cpu_name() -> str:
-    """The model that Linux names, otherwise what Python knows."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main(argv: list[str]) -> int:

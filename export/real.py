@@ -16,7 +16,7 @@ import numpy as np
 from distill.datasets.folder import read_entry, read_manifest
 from distill.datasets.source import Item
 from distill.datasets.truth import Truth, read_photograph, read_truth
-from teacher.sample import Labels, Record, resize_photograph
+from teacher.sample import Labels, Record, resize_nearest, resize_photograph
 
 __all__ = ["RealPhotograph", "crop_square", "read_manifest", "read_real", "sample_square"]
 
@@ -88,6 +88,4 @@ def crop_square(picture: np.ndarray) -> np.ndarray:
 
 def sample_square(plane: np.ndarray, size_px: int) -> np.ndarray:
     """The central square of a label at another size, by its nearest pixels: nothing is blended."""
-    square = crop_square(plane)
-    at = ((np.arange(size_px) + 0.5) * len(square) / size_px).astype(np.intp)
-    return np.ascontiguousarray(square[np.ix_(at, at)])
+    return np.ascontiguousarray(resize_nearest(crop_square(plane), size_px, size_px))

@@ -1,6 +1,5 @@
 """The whole pipeline on real photographs: tune the embedded teacher, label, distil, judge."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +20,13 @@ from distill.suite_run import Candidate
 from distill.suite_table import as_terminal, sections
 from distill.train import TrainConfig, train
 from export.graph import ExportConfig, export_student
-from export.labellers import load_labeller, weight_files
+from export.labellers import load_labeller, weights_sha256
 from export.real_sheet import draw_sheet
 from teacher.cores import usable_cores
 from teacher.job import LabelConfig, run_label_job
 from teacher.label import teacher_size
 from teacher.painters import open_teacher
 from teacher.progress import console, track
-from teacher.provenance import sha256_file
 from teacher.sample import TASKS, decode_photograph, encode_photograph
 from teacher.shards import ShardWriter, image_shards, read_photographs
 from teacher.tuning.adapt import AdaptConfig, adapt
@@ -165,7 +163,7 @@ def judge(recipe: RealRecipe, labellers: Mapping[str, Path]) -> list[SuiteRun]:
     candidates = [
         Candidate(
             name=name,
-            sha256=_weights_sha256(path),
+            sha256=weights_sha256(path),
             threads=threads,
             open=lambda tasks, path=path: load_labeller(path, threads=threads),
         )
@@ -176,10 +174,6 @@ def judge(recipe: RealRecipe, labellers: Mapping[str, Path]) -> list[SuiteRun]:
     runs = run_suite(candidates, find_datasets(recipe.out / "sets" / "test"), out, settings)
     write_tables(out, runs)
     return runs
-
-
-def _weights_sha256(path: Path) -> str:
-    return hashlib.sha256("".join(map(sha256_file, weight_files(path))).encode()).hexdigest()
 
 
 def cut_crops(images: Sequence[Path], crops: Crops, out: Path) -> Path:

@@ -134,6 +134,12 @@ def test_the_methods_of_the_table_are_there():
         (("dsine-normal", "DSINE", "nyuv2"), "pooled", "test", []),
         (("dsine-normal", "DSINE", "nyuv2"), "per image", "test", ["other averaging: pooled"]),
         (("cityscapes", "SegMan-L", "cityscapes"), "one confusion matrix", "val", ["in-domain"]),
+        (
+            ("camvid", "SegNet", "camvid"),
+            "one confusion matrix",
+            "val",
+            ["second-hand: as later papers quote it", "other split: test"],
+        ),
     ],
 )
 def test_objections_tell_what_does_not_compare(

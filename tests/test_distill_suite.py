@@ -26,9 +26,11 @@ from distill.suite_scorers import depth_ways, in_order
 from distill.suite_table import as_markdown, sections
 from distill.suite_tally import MeanTally, PooledNormalTally, SegmentTally, image_normals
 from student import StudentConfig, build_student, save_student
+from teacher.provenance import describe_machine
 from teacher.sample import decode_photograph
 from teacher.shards import read_pairs
 
+ONE_MATRIX = "one confusion matrix"
 SETTINGS = SuiteSettings(tasks=("depth", "normal", "segment"), threads=1, resamples=50)
 
 
@@ -114,10 +116,10 @@ def test_every_task_is_scored_in_every_way(tmp_path: Path):
         ("rooms", "depth", "median"),
         ("rooms", "normal", "pooled"),
         ("rooms", "normal", "per image"),
-        ("rooms", "segment", "one confusion matrix"),
+        ("rooms", "segment", ONE_MATRIX),
     }
-    assert rows["rooms", "segment", "one confusion matrix"].scores["miou"] == 1.0
-    assert rows["rooms", "segment", "one confusion matrix"].scores["boundary_iou"] == 1.0
+    assert rows["rooms", "segment", ONE_MATRIX].scores["miou"] == 1.0
+    assert rows["rooms", "segment", ONE_MATRIX].scores["boundary_iou"] == 1.0
     aligned, unaligned = rows["rooms", "depth", "median"], rows["rooms", "depth", "none"]
     assert aligned.scores["delta1"] > unaligned.scores["delta1"]
     assert aligned.negative_scale == 0
@@ -188,7 +190,7 @@ def test_other_classes_are_not_compared_and_another_order_is(tmp_path: Path):
     write_imported(tmp_path / "a")
     oracle = Oracle()
     oracle.classes = ("road", "car", "sky")
-    row = rows_of(run(tmp_path, oracle, tmp_path / "o"))["rooms", "segment", "one confusion matrix"]
+    row = rows_of(run(tmp_path, oracle, tmp_path / "o"))["rooms", "segment", ONE_MATRIX]
     assert row.scores == {}
     assert row.missing == "not comparable: other classes"
     assert "not comparable: other classes" in as_markdown(
@@ -206,7 +208,7 @@ def test_a_labeller_without_a_task_says_so(tmp_path: Path):
     write_imported(tmp_path / "a")
     rows = rows_of(run(tmp_path, NormalsOnly(), tmp_path / "o"))
     assert rows["rooms", "depth", "none"].missing == "the labeller gives no depth in metres"
-    one_matrix = rows["rooms", "segment", "one confusion matrix"]
+    one_matrix = rows["rooms", "segment", ONE_MATRIX]
     assert one_matrix.missing == "the labeller gives no segments"
     assert rows["rooms", "normal", "pooled"].scores
 
@@ -221,6 +223,18 @@ def test_domains_are_parts_with_protocols_of_their_own(tmp_path: Path):
         "diode_indoor: depth up to 25 m"
     )
     assert ("diode_outdoor", "depth", "least_squares") in rows
+
+
+def test_a_domain_that_holds_all_that_is_scored_is_not_told_twice(tmp_path: Path):
+    write_imported(tmp_path / "a", shards=1, domains=("indoor",) * 2 + ("outdoor",) * 2)
+    write_imported(tmp_path / "d", name="diode", shards=1, domains=("indoor",) * 2 + ("yard",))
+    settings = replace(SETTINGS, limit=2)
+    rows = rows_of(run(tmp_path, Oracle(), tmp_path / "o", settings))
+    assert {part for part, _, _ in rows if part.startswith("rooms")} == {"rooms"}
+    assert ("diode_indoor", "normal", "pooled") not in rows
+    assert ("diode_indoor", "depth", "none") in rows  # by another protocol than the whole set
+    rows = rows_of(run(tmp_path, Oracle(), tmp_path / "o"))
+    assert {part for part, _, _ in rows} >= {"rooms", "rooms_indoor", "rooms_outdoor"}
 
 
 def test_depth_is_scored_without_alignment_first_and_with_that_of_the_set():
@@ -255,6 +269,22 @@ def test_one_scene_is_resampled_by_its_photographs(tmp_path: Path):
     assert bounds[0] < row.scores["absrel"] < bounds[1]
 
 
+def test_every_score_of_segments_has_an_interval(tmp_path: Path):
+    class Worse(Oracle):
+        """Shifts the stripes, each photograph's by more."""
+
+        def predict(self, photographs: np.ndarray) -> list[Prediction]:
+            found = super().predict(photographs)
+            shift = 2 * len(self.sizes)
+            return [replace(p, segment=np.roll(np.array(p.segment), shift, axis=1)) for p in found]
+
+    write_imported(tmp_path / "a")
+    row = rows_of(run(tmp_path, Worse(), tmp_path / "o"))["rooms", "segment", ONE_MATRIX]
+    for metric in ("miou", "boundary_iou", "accuracy"):
+        low, high = row.interval_95[metric] or (0, 0)
+        assert low < row.scores[metric] < high
+
+
 def test_tallies_of_weighted_photographs_equal_those_of_the_photographs_themselves():
     """Drawing photograph 0 twice and 2 once is a set of three photographs."""
     rng = np.random.default_rng(0)
@@ -274,7 +304,7 @@ def test_tallies_of_weighted_photographs_equal_those_of_the_photographs_themselv
         for name, values in found.items():
             within = 0.06 if name == "median_deg" else 1e-9
             assert values[0] == pytest.approx(expected[name], abs=within)
-        assert set(expected) - set(found) <= {"boundary_iou"}
+        assert set(found) == set(expected)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -361,14 +391,41 @@ def test_published_rows_stand_beside_ours_and_tell_what_does_not_compare(tmp_pat
     }
     banana = rows["Vision Banana", "none"]
     assert banana[3:5] == ["0.948", "0.081"]
-    assert banana[-2] == "Vision Banana, arXiv 2604.20329 v3 (caps and crops are not stated)"
-    assert rows["Marigold v1", "least_squares"][-2] == "Lotus-2"
+    assert banana[-2].startswith("Source: Vision Banana, arXiv 2604.20329 v3 (caps and crops")
+    assert rows["Marigold v1", "least_squares"][-2] == "Source: Lotus-2"
     assert rows["Lotus-2", "ransac_log"][-2].startswith("not comparable: other protocol: without")
     assert rows["Lotus-D", "unstated"][-2].startswith("not comparable: unstated alignment")
     assert "2 photographs of 2 scenes (all of nyuv2 test). Protocol nyuv2: depth up to 10 m" in text
+    note = "(whether this fit is in ln d or, as ours, in ln(1 + d) could not be checked)"
+    assert rows["Marigold V2", "ransac_log"][-2].endswith(note)
     partial = [replace(runs[0], official_count=654)]
+    short = sections(runs, read_published(), brief=True)[0].published
+    assert short[0][-1] == "caps and crops are not stated"
     assert "ours are of a part of the set" in as_markdown(sections(partial, read_published()))
     assert "(nyuv2 test officially has 654)" in as_markdown(sections(partial, read_published()))
+
+
+def test_where_nothing_of_ours_is_scored_no_other_averaging_is_blamed(tmp_path: Path):
+    write_imported(tmp_path / "c", name="camvid", official=4)
+    oracle = Oracle()
+    oracle.classes = ("road", "car", "sky")
+    settings = replace(SETTINGS, tasks=("segment",))
+    found = sections(run(tmp_path, oracle, tmp_path / "o", settings), read_published())
+    assert [cells[0] for cells in found[0].published] == ["SegNet"]
+    assert found[0].published[0][-1].startswith("not comparable: second-hand: as later papers")
+    assert "averaging" not in found[0].published[0][-1]
+
+
+def test_times_name_their_machine(tmp_path: Path):
+    write_imported(tmp_path / "a")
+    runs = run(tmp_path, Oracle(), tmp_path / "out")
+    assert read_results(tmp_path / "out")[0].machine == describe_machine()
+    assert f"batch 1, 1 thread of {describe_machine()['cpu']}." in as_markdown(sections(runs, []))
+    on_gpu = replace(runs[0].settings, device="cuda", threads=4)
+    second = replace(runs[0], labeller="b", machine={"cpu": "abacus"}, settings=on_gpu)
+    text = as_markdown(sections([*runs, second], []))
+    assert text.count("timed on cuda, 4 threads of abacus |") == len(second.rows)
+    assert text.count("timed on") == len(second.rows)
 
 
 def test_the_chart_is_a_picture_with_a_panel_for_each_task(tmp_path: Path):

@@ -11,7 +11,6 @@ from exported import onnx_file, photographs, student_folder
 from export.labellers import count_parameters, load_labeller, size_bytes, weights_sha256
 from export.latency import (
     LatencyConfig,
-    describe_machine,
     measure_latency,
     summarise,
     time_calls,
@@ -72,13 +71,6 @@ def test_a_labeller_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"broken\.onnx: timing failed with exit code 2: .*broken"):
         measure_latency(path, photographs(), threads=1)
-
-
-def test_the_machine_is_described() -> None:
-    machine = describe_machine()
-    assert machine["cpu"]
-    assert machine["cores"] >= 1
-    assert machine["memory_bytes"] > 2**28
 
 
 def test_parameters_and_sizes_of_the_same_student() -> None:

