@@ -1,6 +1,5 @@
 """The whole pipeline on one page: scenes, labels, a student, ONNX, and a comparison."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from teacher.cores import usable_cores
 from teacher.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
 from teacher.progress import console
-from teacher.provenance import as_json, write_run
+from teacher.provenance import as_json, claim_run
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 
 QUICK = {"photographs": 32, "held_out": 8, "minutes": 0.1}
@@ -68,7 +67,7 @@ class QuickstartConfig:
 def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
     """Run all of it, print the table and where things are; returns comparison.json."""
     started = time.monotonic()
-    _claim(config)
+    claim_run(config.out, config, free=("threads",))
     torch.set_num_threads(config.threads or usable_cores())
     size = QUICK if config.quick else as_json(config)
     out = config.out
@@ -103,7 +102,7 @@ def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
 
 def run_real_quickstart(config: QuickstartConfig, data: Path) -> None:
     """The recipe for real photographs; --quick in a minute or two, to see that it works."""
-    _claim(config)
+    claim_run(config.out, config, free=("threads",))
     sizes = QUICK_REAL if config.quick else {}
     run_real(
         RealRecipe(
@@ -114,20 +113,6 @@ def run_real_quickstart(config: QuickstartConfig, data: Path) -> None:
             **sizes,
         )
     )
-
-
-def _claim(config: QuickstartConfig) -> None:
-    """Keep runs of different configurations apart."""
-    path = config.out / "run.json"
-    if path.exists():
-        before = json.loads(path.read_text())["config"]
-        changed = [k for k, v in as_json(config).items() if before.get(k) != v]
-        if changed:
-            raise ValueError(
-                f"{config.out} belongs to a run with another {', '.join(changed)}; "
-                "give another --out, or delete the folder"
-            )
-    write_run(config.out, config)
 
 
 def _scenes(config: QuickstartConfig, split: str, count: int, labels: bool) -> Path:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -86,3 +86,23 @@ def write_run(folder: Path, config: Any, **extra: Any) -> Path:
     path = folder / "run.json"
     path.write_text(json.dumps(run, indent=2) + "\n")
     return path
+
+
+def claim_run(folder: Path, config: Any, *, free: Collection[str] = (), **extra: Any) -> None:
+    """write_run, unless the folder belongs to a run with another configuration.
+
+    What that run left there would be taken for a part of this one.
+    free: settings that may change from one attempt to the next.
+    Raises ValueError naming what differs.
+    """
+    path = folder / "run.json"
+    if path.exists():
+        before = json.loads(path.read_text())["config"]
+        now = {name: value for name, value in as_json(config).items() if name not in free}
+        changed = [name for name, value in now.items() if before.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"{folder} belongs to a run with another {', '.join(changed)}; "
+                "give another --out, or delete the folder"
+            )
+    write_run(folder, config, **extra)

@@ -45,6 +45,8 @@ def test_the_command_goes_on_where_it_was_stopped(tmp_path, pictures, capsys):
     written = (tmp_path / "painter.safetensors").stat().st_mtime_ns
     assert main(["adapt", *arguments, *few]) == 0
     assert (tmp_path / "painter.safetensors").stat().st_mtime_ns == written
+    assert main(["adapt", *arguments, *few, "--seed", "1"]) == 2
+    assert "belongs to a run with another seed" in capsys.readouterr().err
 
 
 def test_sets_of_other_classes_are_not_mixed(tmp_path, pictures):

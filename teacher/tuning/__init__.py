@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from teacher.cores import usable_cores
 from teacher.palette import Palette
 from teacher.progress import console
-from teacher.provenance import write_run
+from teacher.provenance import claim_run
 from teacher.scenes import CLASSES
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 from teacher.tuning.autoencoder import train_autoencoder
@@ -67,7 +67,7 @@ def tune(config: TuneConfig) -> Path:
     threads = config.threads or usable_cores()
     torch.set_num_threads(threads)
     out = config.out
-    write_run(out, config, recipe=recipe)
+    claim_run(out, config, free=("threads",), recipe=recipe)
     scenes = ScenesConfig(
         out=out / "scenes",
         count=recipe.scenes,

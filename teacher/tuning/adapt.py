@@ -20,7 +20,7 @@ from teacher.painters import open_teacher
 from teacher.painters.card import TeacherCard
 from teacher.palette import Palette
 from teacher.progress import console
-from teacher.provenance import write_run
+from teacher.provenance import claim_run
 from teacher.sample import Labels
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 from teacher.shards import image_shards, read_pairs
@@ -76,7 +76,7 @@ def adapt(config: AdaptConfig) -> Path:
     palette = shared_palette(samples, config.sets, card_palette(teacher.card))
     paints = Paints(palette, codec_from_json(teacher.card.depth_codec), config.legends)
     out = config.out
-    write_run(out, config, teacher=teacher.card.identity())
+    claim_run(out, config, free=("threads",), teacher=teacher.card.identity())
     autoencoder, generator = read_teacher(teacher.folder, (*paints.instructions, GENERATE))
     sets = [
         _latents_of_crops(config, number, sample, teacher.card, paints, autoencoder, threads)
