@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from PIL.ImageColor import colormap
+from PIL.ImageColor import colormap, getrgb
 
 from teacher.rgb import LEVELS
 
@@ -13,8 +13,10 @@ ColorForm = Literal["rgb", "hex", "name"]
 SYNONYMS = ("aqua", "fuchsia")
 """Read, but not written: cyan and magenta are the same colours; so is every grey a gray."""
 
+_COLORS = {name: getrgb(name) for name in tuple(colormap)}
+"""By getrgb, since it replaces what it has looked up in `colormap` by another form."""
 _NAMES = {
-    code: name for name, code in colormap.items() if name not in SYNONYMS and "grey" not in name
+    color: name for name, color in _COLORS.items() if name not in SYNONYMS and "grey" not in name
 }
 
 _TUPLE = re.compile(r"(?:rgb)?\s*[<(\[]\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[>)\]]", re.IGNORECASE)
@@ -34,9 +36,9 @@ def color_text(color: Sequence[int], form: ColorForm = "rgb") -> str:
     if form == "hex":
         return code
     if form == "name":
-        if code not in _NAMES:
+        if (red, green, blue) not in _NAMES:
             raise ValueError(f"{code} has no name in CSS; write colours as 'hex' or 'rgb'")
-        return _NAMES[code]
+        return _NAMES[red, green, blue]
     raise ValueError(f"a colour is written as 'rgb', 'hex' or 'name', got {form!r}")
 
 
@@ -50,12 +52,13 @@ def parse_color(text: str) -> tuple[int, int, int]:
         levels = [int(level) for level in found.groups()]
         if max(levels) > LEVELS:
             raise ValueError(f"a colour has levels in 0..{LEVELS}, got {text!r}")
-    else:
-        code = colormap.get(stripped.lower(), stripped)
-        if not isinstance(code, str) or not (found := _HEX.fullmatch(code)):
-            raise ValueError(
-                f"{text!r} is no colour: write <r, g, b>, #rrggbb or a name of CSS, as 'orange'"
-            )
+    elif found := _HEX.fullmatch(stripped):
         levels = [int(level, 16) for level in found.groups()]
-    red, green, blue = levels
+    elif stripped.lower() in _COLORS:
+        levels = _COLORS[stripped.lower()]
+    else:
+        raise ValueError(
+            f"{text!r} is no colour: write <r, g, b>, #rrggbb or a name of CSS, as 'orange'"
+        )
+    red, green, blue = levels[:3]
     return red, green, blue

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL.ImageColor import getrgb
 
 from teacher.colors import ColorForm, color_text, parse_color
 from teacher.legend import LegendForm, parse_legend
@@ -206,3 +207,9 @@ def test_bad_legends_are_refused_in_one_line(call, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_names_are_read_after_pillow_has_looked_them_up():
+    getrgb("white")
+    assert parse_color("white") == (255, 255, 255)
+    assert color_text((255, 255, 255), "name") == "white"
