@@ -166,20 +166,22 @@ def evaluate(
 ) -> dict:
     """Scores of a labeller on a label set: "images" and, per task, what metrics.Scores gives.
 
-    images: image shards; labels: folder of label shards of the same names. Raises ValueError when
-    nothing could be scored.
+    images: image shards; labels: folder of label shards of the same names; tasks: of these, those
+    that the labels have. Raises ValueError when nothing could be scored.
     """
+    pairs = match_shards(images, labels)
+    tasks = [task for task in labelled_tasks(pairs) if task in tasks]
     scores = Scores()
     with progress_bar() as bar:
         job = bar.add_task(f"evaluate {labeller.name}", total=limit)
-        for group in _groups(match_shards(images, labels), tasks, batch_size, limit):
+        for group in _groups(pairs, tasks, batch_size, limit):
             predictions = labeller.predict(np.stack([photograph for photograph, _ in group]))
             for prediction, (_, truth) in zip(predictions, group, strict=True):
                 scores.update(resize_prediction(prediction, truth.size), truth)
             bar.advance(job, len(group))
     result = scores.result()
     if not result:
-        raise ValueError(f"{labels}: nothing to score: no task of {tasks} in both sides")
+        raise ValueError(f"{labels}: nothing to score: no task in both the labels and the labeller")
     return {"images": scores.images, **result}
 
 
@@ -204,6 +206,13 @@ def format_scores(scores: Mapping[str, Any]) -> str:
         if numbers:
             lines.append(f"{task:<8}" + "".join(f"  {k} {v:.3f}" for k, v in numbers.items()))
     return "\n".join(lines)
+
+
+def labelled_tasks(pairs: Sequence[ShardPair]) -> tuple[str, ...]:
+    """The tasks of the first label, which are those of all."""
+    samples = (labels for pair in pairs for _, _, labels in read_pairs(*pair))
+    first = next(samples, None)
+    return () if first is None else first.tasks
 
 
 def _groups(

@@ -80,6 +80,13 @@ def test_only_the_tasks_that_are_asked_for_are_scored(tmp_path: Path) -> None:
     assert set(scores) == {"images", "depth"}
 
 
+def test_labels_of_one_task_are_scored_by_that(tmp_path: Path) -> None:
+    write_set(tmp_path, 2, depth_m=None, depth_kind=None, normal=None)
+    scores = evaluate(Ruler(), tmp_path, tmp_path / "labels")
+    assert scores["segment"]["miou"] == 1.0
+    assert "depth" not in scores
+
+
 def test_nothing_to_score_is_refused(tmp_path: Path) -> None:
     write_set(tmp_path, 2)
     with pytest.raises(ValueError, match="nothing to score"):
