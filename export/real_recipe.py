@@ -48,6 +48,11 @@ class RealRecipe:
     classes of CamVid's training part, and depth and normals of TRAINING_SCENES; the student
     sees nothing but the teacher's labels of crops of these photographs and of the unlabelled
     ones. Both are judged on CamVid's validation part and on the depth of the other scenes.
+
+    Hardware and time: two cores of an AMD EPYC with AVX512-BF16, 44 minutes.
+    Expected: mIoU 0.37 for the teacher and 0.40 for the student on 101 photographs of CamVid;
+    delta1 by median 0.45 and 0.60 on 7 pictures of 7 scenes.
+    Command: potstill quickstart --real data/ --out runs/real
     """
 
     data: Path
