@@ -93,7 +93,7 @@ def _blends(levels: np.ndarray, place: np.ndarray) -> Iterator[_Blends]:
         first = (rows - down).clip(0), (columns - right).clip(0, width - 1)
         second = (rows + down).clip(max=height - 1), (columns + right).clip(0, width - 1)
         start, end, color = (levels[at].astype(float) for at in (first, second, (rows, columns)))
-        share, off, line = _project(color, start, end)
+        share, off, line = blend_share(color, start, end)
         detour = np.abs(place[second] - place[first])
         blend = (detour > DETOUR_RATIO * line) & (detour > line + DETOUR_LEVELS)
         blend &= (off < OFF_LINE_LEVELS) & (share > 0) & (share < 1)
@@ -107,10 +107,12 @@ def _blends(levels: np.ndarray, place: np.ndarray) -> Iterator[_Blends]:
         )
 
 
-def _project(
+def blend_share(
     color: np.ndarray, start: np.ndarray, end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colours (N, 3) on the lines from start to end: share of the end, distance off, length."""
+    """Colours (N, 3) as blends of a start and an end: share of the end, distance off the straight
+    line between them, and its length, both in levels."""
+    start, end = start.astype(color.dtype), end.astype(color.dtype)
     along = end - start
     squared = (along * along).sum(axis=1)
     share = ((color - start) * along).sum(axis=1) / np.maximum(squared, 1)

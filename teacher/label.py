@@ -1,8 +1,8 @@
 """A batch of photographs -> labels with confidence: paint, read the paintings, merge the votes.
 
 Paintings are read at the generator's own resolution: a blend of two colours, as any resizing makes
-it, is a third depth or a third class. Blends that the generator itself made at depth edges are
-resolved, and a drift of its palette is taken back where it is evident.
+it, is a third depth or a third class. Blends that the generator itself made at edges are resolved,
+and a drift of its palette is taken back where it is evident.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,9 @@ from teacher.ingredients import Reading, evidence, known_pixels
 from teacher.normals import decode_normals
 from teacher.painters import Painter
 from teacher.painters.card import TeacherCard
-from teacher.palette import Palette, decode_segments
+from teacher.palette import DecodedSegments, Palette, decode_segments
 from teacher.sample import TASKS, Labels, Record, check_tasks, resize_photograph
+from teacher.segment_edges import sharpen_segments
 from teacher.views import paint_view, plan_views
 from teacher.votes import vote_depth, vote_normals, vote_segments
 
@@ -152,7 +153,7 @@ class TeacherLabeller:
     def _read_segments(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
         palettes = [self.palettes[view.legend] for view in self.views if "segment" in view.tasks]
         decoded = [
-            decode_segments(correct_drift(painting, palette).rgb, palette)
+            _classes_of(painting, palette)
             for painting, palette in zip(paintings, palettes, strict=True)
         ]
         vote = vote_segments(
@@ -174,6 +175,12 @@ class TeacherLabeller:
         calibration = self.painter.card.calibration
         fit = calibration and calibration.fit_for(task, self.tasks, self.votes)
         return fit.probability(found) if fit else uncalibrated(task, found)
+
+
+def _classes_of(painting: np.ndarray, palette: Palette) -> DecodedSegments:
+    """Classes of one painting, without a drift of its colours and without blends at edges."""
+    levels = correct_drift(painting, palette).rgb
+    return sharpen_segments(decode_segments(levels, palette), levels, palette)
 
 
 def _known_depth(decoded_m: np.ndarray) -> np.ndarray:
