@@ -106,6 +106,7 @@ def calibrate(config: CalibrateConfig) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write plain JSON values, indented."""
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 

@@ -24,6 +24,8 @@ GREATEST_MARGIN = 442.0
 
 
 class Ingredient(NamedTuple):
+    """A kind of evidence."""
+
     unit: float
     """The amount that matters: it enters as log(1 + amount / unit)."""
     tasks: tuple[str, ...]

@@ -13,6 +13,8 @@ SPREAD_RANGE_M = (0.05, 120.0)
 
 
 class DepthVote(NamedTuple):
+    """What the votes on depth come to."""
+
     depth_m: np.ndarray
     """(H, W) float32 metres; NaN = unknown, +inf = sky"""
     spread: np.ndarray
@@ -20,6 +22,8 @@ class DepthVote(NamedTuple):
 
 
 class NormalVote(NamedTuple):
+    """What the votes on normals come to."""
+
     normal: np.ndarray
     """(H, W, 3) float32 unit vectors; (0, 0, 0) = unknown"""
     spread_deg: np.ndarray
@@ -27,6 +31,8 @@ class NormalVote(NamedTuple):
 
 
 class SegmentVote(NamedTuple):
+    """What the votes on classes come to."""
+
     ids: np.ndarray
     """(H, W) class ids"""
     margin: np.ndarray

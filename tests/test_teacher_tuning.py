@@ -120,6 +120,15 @@ def test_only_samples_that_are_labelled_are_drawn():
     assert "normal" not in source.rows
 
 
+def test_labels_too_sparse_to_paint_are_refused():
+    latents = random_latents(4)
+    for known in latents.known.values():
+        known[:, 1:] = False  # a quarter of 16 latents is four, one row
+        known[:, :, 1:] = False
+    with pytest.raises(ValueError, match="nothing to learn: no painting of 4 photographs"):
+        Source(latents)
+
+
 def test_sources_of_other_sizes_are_mixed_batch_by_batch():
     sources = [Source(random_latents(side=4), 1.0), Source(random_latents(side=6), 3.0)]
     rng, chance = np.random.default_rng(0), torch.Generator().manual_seed(0)

@@ -1,5 +1,7 @@
 """Tuning a teacher further on labelled photographs."""
 
+import shutil
+
 import numpy as np
 import pytest
 from labelled import CLASSES, write_set
@@ -54,6 +56,13 @@ def test_sets_of_other_classes_are_not_mixed(tmp_path, pictures):
     config = AdaptConfig(sets=(pictures, other), out=tmp_path / "run")
     with pytest.raises(ValueError, match=r"other has the classes .*'ship'"):
         adapt(config)
+
+
+def test_a_set_without_labels_is_refused(tmp_path, pictures):
+    unlabelled = tmp_path / "unlabelled"
+    shutil.copytree(pictures / "images", unlabelled / "images")
+    with pytest.raises(ValueError, match=r"unlabelled: holds no labels; import labelled"):
+        adapt(AdaptConfig(sets=(unlabelled,), out=tmp_path / "run"))
 
 
 def test_only_a_teacher_that_was_made_here_is_tuned_further(tmp_path, pictures):

@@ -104,9 +104,10 @@ def adapt(config: AdaptConfig) -> Path:
 def first_labels(folder: Path) -> Labels:
     """The first label of a set. Raises FileNotFoundError or ValueError when there is none."""
     for shard in image_shards(folder / "images"):
-        for _, _, labels in read_pairs(shard, folder / "labels" / shard.name):
+        labelled = folder / "labels" / shard.name
+        for _, _, labels in read_pairs(shard, labelled) if labelled.exists() else ():
             return labels
-    raise ValueError(f"{folder}: its label shards are empty; import labelled photographs")
+    raise ValueError(f"{folder}: holds no labels; import labelled photographs")
 
 
 def shared_palette(samples: Sequence[Labels], folders: Sequence[Path], own: Palette) -> Palette:

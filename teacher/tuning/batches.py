@@ -23,6 +23,11 @@ class Source:
         rows = {name: torch.nonzero(share >= LEAST_KNOWN)[:, 0] for name, share in shares.items()}
         self.rows = {name: found.numpy() for name, found in rows.items() if len(found)}
         """Instruction -> samples whose painting is known well enough."""
+        if not self.rows:
+            raise ValueError(
+                f"nothing to learn: no painting of {len(latents)} photographs is known over "
+                f"{LEAST_KNOWN:.0%} of it; depth as sparse as a LiDAR's cannot be painted"
+            )
         tasks = [task_of(name) for name in self.rows]
         self.odds = np.array([1 / tasks.count(task) / len(set(tasks)) for task in tasks])
         """Of each instruction: even between tasks, then between the legends of one."""

@@ -3,7 +3,7 @@
 A few hundred photographs are too few to tune on as they are. A crop that is enlarged by a factor z
 shows everything z times larger, as if it were z times nearer to the same lens: its depth is
 divided by z, so that a teacher that is not told the lens stays consistent (the canonical camera of
-Metric3D, arXiv 2307.10984, section 3.2). Normals and classes do not change.
+Metric3D, arXiv 2307.10984). Normals and classes do not change.
 """
 
 import hashlib

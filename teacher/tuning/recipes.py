@@ -30,10 +30,10 @@ class Recipe:
 def embedded() -> Recipe:
     """The teacher in teacher/embedded/: 6.3 M parameters and an autoencoder of 2.6 M.
 
-    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about two hours: 10 minutes of
-    rendering, 20 for the autoencoder, 12 of encoding, 2 for the generator of scenes, 80 of tuning.
-    The stages were run one by one, and the whole command was not yet run in one go: README says
-    how the committed weights differ.
+    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about two hours by
+    estimate: 10 minutes of rendering, 20 for the autoencoder, 12 of encoding, 2 for the generator
+    of scenes, 80 of tuning. The stages were run one by one on two or three cores, and the whole
+    command was not yet run in one go: README says how the committed weights differ.
     Expected on 128 held-out scenes: delta1 0.91, normals 10.9 degrees, mIoU 0.84 with one vote;
     0.92, 10.5 and 0.86 with eight; the ceiling is 0.98, 5.6 and 0.96.
     Command: potstill tune --recipe embedded --out runs/teacher
