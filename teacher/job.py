@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from teacher.folder_lock import writing_to
-from teacher.label import TeacherLabeller
 from teacher.label_shard import Interrupted, ShardLabeller
+from teacher.labeller import Labeller, build_labeller
 from teacher.painters import Teacher, open_teacher
 from teacher.plan import make_label_folder, photograph_shards, plan_job, select_shards
 from teacher.progress import progress_bar
@@ -40,6 +40,8 @@ class LabelConfig:
     """Commit of the teacher on the hub."""
     tasks: str = ",".join(TASKS)
     """What to paint, separated by commas."""
+    steps: int | None = None
+    """Denoising steps of a painting; by default the teacher's own."""
     votes: int = 1
     """Paintings of each photograph that are merged: other seeds, mirrored, other legends."""
     shards: str | None = None
@@ -91,7 +93,7 @@ def run_label_job(config: LabelConfig) -> JobReport:
     and when more than max_bad_fraction of the photographs were quarantined. What is committed
     stays.
     """
-    teacher = open_teacher(config.teacher, revision=config.revision)
+    teacher = open_teacher(config.teacher, revision=config.revision, steps=config.steps)
     settings = label_settings(config, teacher)
     shards = photograph_shards(config.images, config.packed or config.out.parent / "images")
     make_label_folder(config.out)
@@ -117,6 +119,7 @@ def label_settings(config: LabelConfig, teacher: Teacher) -> dict[str, Any]:
     return {
         "label_schema": SCHEMA_VERSION,
         "tasks": list(tasks),
+        "steps": teacher.card.steps,
         "votes": config.votes,
         "dtype": config.dtype,
         "teacher": identity,
@@ -149,9 +152,13 @@ class _Run:
         missing = [shard for shard in self.shards if shard.name not in self.markers]
         if not missing:
             return
-        painter = teacher.painter(device=best_device(self.config.device), dtype=self.config.dtype)
-        tasks = chosen_tasks(self.config.tasks, teacher)
-        labeller = TeacherLabeller(painter, tasks, self.config.votes)
+        labeller = build_labeller(
+            teacher,
+            chosen_tasks(self.config.tasks, teacher),
+            self.config.votes,
+            device=best_device(self.config.device),
+            dtype=self.config.dtype,
+        )
         started = time.perf_counter()
         try:
             self._label(missing, labeller, stopped)
@@ -161,7 +168,7 @@ class _Run:
             self.seconds = time.perf_counter() - started
 
     def _label(
-        self, missing: Sequence[InputShard], labeller: TeacherLabeller, stopped: Callable[[], bool]
+        self, missing: Sequence[InputShard], labeller: Labeller, stopped: Callable[[], bool]
     ) -> None:
         total = sum(shard.count for shard in self.shards)
         done = total - sum(shard.count for shard in missing)

@@ -6,7 +6,6 @@ and a drift of its palette is taken back where it is evident.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from teacher.depth import codec_from_json, decode_depth
 from teacher.depth_edges import sharpen_edges
 from teacher.drift import correct_drift
 from teacher.ingredients import Reading, evidence, known_pixels
+from teacher.labeller import LabelPlanes
 from teacher.normals import decode_normals
 from teacher.painters import Painter
 from teacher.painters.card import TeacherCard
 from teacher.palette import DecodedSegments, Palette, decode_segments
-from teacher.sample import TASKS, Labels, Record, check_tasks, resize_photograph
+from teacher.sample import TASKS, check_tasks, resize_photograph
 from teacher.segment_edges import sharpen_segments
 from teacher.views import paint_view, plan_views
 from teacher.votes import vote_depth, vote_normals, vote_segments
@@ -31,33 +31,6 @@ MAX_ASPECT_RATIO = 8
 SKY_FROM_M = 120.0
 """Metric depth read from here on counts as at infinity: beyond it, ten levels of colour noise on
 white, the colour of sky, reach every distance."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PaintedLabels:
-    """What was read from the paintings of one photograph: Labels without their record."""
-
-    depth_m: np.ndarray | None = None
-    """(H, W) float32 metres; NaN = unknown, +inf = sky"""
-    normal: np.ndarray | None = None
-    """(H, W, 3) float32 unit vectors; (0, 0, 0) = unknown"""
-    segment: np.ndarray | None = None
-    """(H, W) uint8 or uint16 class ids"""
-    classes: tuple[str, ...] = ()
-    confidence: np.ndarray
-    """(ceil(H / 4), ceil(W / 4), 3) uint8, in the order of TASKS; 0 = not painted, 255 = certain"""
-
-    def with_record(self, record: Record) -> Labels:
-        """The labels, ready to be stored."""
-        return Labels(
-            depth_m=self.depth_m,
-            depth_kind=None if self.depth_m is None else "metric",
-            normal=self.normal,
-            segment=self.segment,
-            classes=self.classes,
-            confidence=self.confidence,
-            record=record,
-        )
 
 
 Paintings = Mapping[str, Sequence[np.ndarray]]
@@ -77,14 +50,18 @@ class TeacherLabeller:
         self.palettes = tuple(card_palette(card, legend) for legend in range(len(card.legends)))
         self.depth_codec = codec_from_json(card.depth_codec)
 
-    def label(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[PaintedLabels]:
+    def label(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[LabelPlanes]:
         """Label photographs of one size, at the teacher's size: see teacher_size.
 
         photographs: (H, W, 3) uint8 sRGB each, all of one size; seeds: one per photograph.
         Raises ValueError for sizes that differ and for a painting that is not finite.
         """
-        fitted = [fit_photograph(photograph, self.painter.card) for photograph in photographs]
+        fitted = [self.fit(photograph) for photograph in photographs]
         return [self.read(paintings) for paintings in self.paint(fitted, seeds)]
+
+    def fit(self, photograph: np.ndarray) -> np.ndarray:
+        """See fit_photograph."""
+        return fit_photograph(photograph, self.painter.card)
 
     def paint(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[Paintings]:
         """Paint every view of photographs that fit the teacher, one view after the other."""
@@ -101,19 +78,41 @@ class TeacherLabeller:
             for row in range(len(photographs))
         ]
 
-    def read(self, paintings: Paintings) -> PaintedLabels:
+    def read(self, paintings: Paintings) -> LabelPlanes:
         """Decode the paintings of one photograph, merge them, and say how sure the result is.
 
         Raises ValueError naming the task whose painting is not finite.
         """
         reading = self.decode(paintings)
-        return PaintedLabels(
+        return LabelPlanes(
             depth_m=reading.depth_m,
             normal=reading.normal,
             segment=reading.segment,
             classes=reading.classes,
             confidence=confidence_image(self.confidence(reading)),
         )
+
+    def provenance(self) -> dict[str, Any]:
+        """How the labels come about, as fields of a Record."""
+        card = self.painter.card
+        return {
+            "teacher": card.identity(),
+            "prompts": {task: card.instructions[task] for task in self.tasks},
+            "steps": card.steps,
+            "votes": self.votes,
+            "depth_codec": card.depth_codec if "depth" in self.tasks else None,
+            "palette": self._used_palettes() if "segment" in self.tasks else None,
+        }
+
+    def _used_palettes(self) -> dict[str, Any]:
+        """The classes, their colours, and under "legends" the colours of further instructions.
+
+        The text of an instruction stands in teacher.json, which the record's config_sha256 covers.
+        """
+        legends = {view.instruction("segment"): self.palettes[view.legend] for view in self.views}
+        colors = {name: palette.colors.tolist() for name, palette in legends.items()}
+        first = {"classes": list(self.palettes[0].names), "colors": colors.pop("segment")}
+        return {**first, "legends": colors} if colors else first
 
     def decode(self, paintings: Paintings) -> Reading:
         """Decode the paintings of one photograph and merge their votes; see read."""

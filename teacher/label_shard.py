@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from teacher.label import PaintedLabels, Paintings, TeacherLabeller, fit_photograph
+from teacher.labeller import Labeller
 from teacher.map_ahead import map_ahead
 from teacher.provenance import package_versions, sha256_file
 from teacher.sample import Record, decode_photograph, encode_labels
@@ -69,7 +69,7 @@ Outcome = Labelled | Quarantined
 class ShardLabeller:
     """Labels shards of one job, one after the other."""
 
-    labeller: TeacherLabeller
+    labeller: Labeller
     job_id: str
     dtype: str
     batch_size: int
@@ -126,7 +126,7 @@ class ShardLabeller:
         key, data = photograph
         try:
             pixels = decode_photograph(data)
-            fitted = fit_photograph(pixels, self.labeller.painter.card)
+            fitted = self.labeller.fit(pixels)
             if (fitted == fitted[0, 0]).all():
                 raise ValueError("all pixels have one colour")
         except ValueError as error:
@@ -154,46 +154,27 @@ class ShardLabeller:
             _done(item) if isinstance(item, Quarantined) else outcomes[item.key] for item in window
         ]
 
-    def _read(self, photograph: Photograph, paintings: Paintings) -> Outcome:
-        """Read the paintings of one photograph and encode its labels."""
+    def _read(self, photograph: Photograph, painted: Any) -> Outcome:
+        """Read what was painted for one photograph, and encode its labels."""
         try:
-            painted = self.labeller.read(paintings)
+            planes = self.labeller.read(painted)
         except ValueError as error:
             return Quarantined(photograph.key, "label", str(error))
-        labels = painted.with_record(self._record(photograph, painted))
+        labels = planes.with_record(self._record(photograph))
         return Labelled(photograph.key, encode_labels(labels))
 
-    def _record(self, photograph: Photograph, painted: PaintedLabels) -> Record:
-        card, labeller = self.labeller.painter.card, self.labeller
+    def _record(self, photograph: Photograph) -> Record:
         return Record(
             photo_sha256=photograph.sha256,
             height_px=photograph.pixels.shape[0],
             width_px=photograph.pixels.shape[1],
             photo_height_px=photograph.height_px,
             photo_width_px=photograph.width_px,
-            teacher=card.identity(),
-            prompts={task: card.instructions[task] for task in labeller.tasks},
-            steps=card.steps,
-            votes=labeller.votes,
             dtype=self.dtype,
             seed=photograph.seed,
-            depth_codec=None if painted.depth_m is None else card.depth_codec,
-            palette=None if painted.segment is None else used_palettes(labeller),
             versions=self.versions,
+            **self.labeller.provenance(),
         )
-
-
-def used_palettes(labeller: TeacherLabeller) -> dict[str, Any]:
-    """The classes, their colours, and under "legends" the colours of each further instruction.
-
-    The text of an instruction stands in teacher.json, which the record's config_sha256 covers.
-    """
-    legends = {
-        view.instruction("segment"): labeller.palettes[view.legend] for view in labeller.views
-    }
-    colors = {name: palette.colors.tolist() for name, palette in legends.items()}
-    first = {"classes": list(labeller.palettes[0].names), "colors": colors.pop("segment")}
-    return {**first, "legends": colors} if colors else first
 
 
 def batches_by_size(

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -75,10 +75,13 @@ class Teacher:
         return painter_class(self.folder, self.card, device=device, dtype=dtype)
 
 
-def open_teacher(path_or_hub_id: str | Path, *, revision: str | None = None) -> Teacher:
+def open_teacher(
+    path_or_hub_id: str | Path, *, revision: str | None = None, steps: int | None = None
+) -> Teacher:
     """Check a teacher and read its card; loads neither torch nor weights.
 
     path_or_hub_id: a folder, OWNER/NAME on the Hugging Face hub with a `revision`, or "embedded".
+    steps: denoising steps of a painting, in place of the teacher's own.
     Raises FileNotFoundError for what is missing; ValueError for pickled weights, code, an unknown
     family, another schema.
     """
@@ -88,7 +91,9 @@ def open_teacher(path_or_hub_id: str | Path, *, revision: str | None = None) -> 
     if card.layout not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ValueError(f"{folder}: unknown generator family {card.layout!r}; known: {known}")
-    return Teacher(folder, card)
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be at least 1, found {steps}")
+    return Teacher(folder, card if steps is None else replace(card, steps=steps))
 
 
 def load_painter(
