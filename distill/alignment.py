@@ -11,11 +11,11 @@ scale and shift are unknown, cannot leave its own, and needs a fit with a shift.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from distill.metrics import FARTHEST_M, NEAREST_M
+from distill.metrics import FARTHEST_M, NEAREST_M, Prediction, Truth
 
 Fit = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
 """values (N,) and targets (N,), float64, N >= 1 -> scale, shift: target ~ scale * value + shift"""
@@ -219,19 +219,51 @@ def fit_alignment(
     return Fitted(alignment=alignment, kind=kind, scale=scale, shift=shift)
 
 
+def align(prediction: Prediction, truth: Truth, alignment: str) -> tuple[Prediction, Fitted | None]:
+    """A prediction whose depth was fitted to the truth, which makes metres of affine depth.
+
+    alignment: a key of ALIGNMENTS; "none" leaves depth in metres as it is.
+    Returns the prediction and the fit, None where nothing was fitted.
+    Raises ValueError for affine depth and an alignment that does not fit its scale and shift.
+    """
+    affine = prediction.affine_depth is not None
+    depth = prediction.affine_depth if affine else prediction.depth_m
+    if depth is None or truth.depth_m is None or (alignment == "none" and not affine):
+        return prediction, None
+    kind = "affine_depth" if affine else "metric"
+    if alignment not in alignments_for(kind):
+        fitting = ", ".join(alignments_for(kind))
+        raise ValueError(
+            "the labeller's depth has an unknown scale and shift, so that it cannot be scored in "
+            f"metres with --alignment {alignment}: give one of {fitting}, or other --tasks"
+        )
+    known = np.isfinite(truth.depth_m) & (truth.depth_m > 0)
+    if not known.any():
+        return prediction, None
+    fitted = fit_alignment(depth[known], truth.depth_m[known], alignment, kind)
+    return replace(prediction, depth_m=fitted.apply(depth).astype(np.float32)), fitted
+
+
+def alignments_for(kind: str) -> tuple[str, ...]:
+    """The alignments that make sense for a kind of prediction, a key of KINDS."""
+    return tuple(
+        name
+        for name, rule in ALIGNMENTS.items()
+        if kind == "metric" or (rule.shifts and rule.space in KINDS[kind])
+    )
+
+
 def _rule(alignment: str, kind: str) -> Alignment:
     if alignment not in ALIGNMENTS:
         raise ValueError(f"unknown alignment {alignment!r}; choose one of {', '.join(ALIGNMENTS)}")
     if kind not in KINDS:
         raise ValueError(f"unknown kind of depth {kind!r}; choose one of {', '.join(KINDS)}")
-    rule = ALIGNMENTS[alignment]
-    if kind != "metric" and not (rule.shifts and rule.space in KINDS[kind]):
-        fits = [name for name, fit in ALIGNMENTS.items() if fit.shifts and fit.space in KINDS[kind]]
+    if alignment not in alignments_for(kind):
         raise ValueError(
             f"{kind} has an unknown scale and shift in its own space, which {alignment!r} does not "
-            f"fit; choose one of {', '.join(fits)}"
+            f"fit; choose one of {', '.join(alignments_for(kind))}"
         )
-    return rule
+    return ALIGNMENTS[alignment]
 
 
 def _values(pred: np.ndarray, kind: str, space: str) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 from distill.data import match_shards
 from distill.evaluate import EvaluateConfig
 from distill.metrics import Prediction, Scores
-from teacher.label import TeacherLabeller, card_palette
+from teacher.label import PHOTOGRAPH, TeacherLabeller, card_palette
 from teacher.painters import load_painter
-from teacher.painters.flux_control import FluxControlPainter
+from teacher.painters.flow import FlowPainter
 from teacher.progress import track
-from teacher.sample import TASKS
+from teacher.sample import TASKS, decode_photograph, resize_photograph
 from teacher.shards import read_pairs
 from teacher.tuning.paintings import Paints, paint
 
@@ -26,13 +26,13 @@ def ceiling(teacher: Path, images: Path, labels: Path, limit: int | None = None)
     labeller = TeacherLabeller(load_painter(teacher))
     paints = Paints(card_palette(labeller.painter.card), labeller.depth_codec)
     scores = Scores()
-    truths = (
-        truth
+    samples = (
+        (decode_photograph(data), truth)
         for pair in match_shards(images, labels)
-        for _, _, truth in read_pairs(pair.images, pair.labels)
+        for _, data, truth in read_pairs(pair.images, pair.labels)
     )
-    for truth in track(truths, "ceiling", total=limit):
-        scores.update(_redraw(labeller, paint(truth, paints)), truth)
+    for photograph, truth in track(samples, "ceiling", total=limit):
+        scores.update(_redraw(labeller, photograph, paint(truth, paints)), truth)
         if scores.images == limit:
             break
     return {"images": scores.images, **scores.result()}
@@ -45,10 +45,14 @@ def ceiling_config(config: EvaluateConfig) -> dict:
     return {"labeller": name, "labels": str(config.labels), **scores}
 
 
-def _redraw(labeller: TeacherLabeller, paintings: dict[str, np.ndarray]) -> Prediction:
-    painter = cast(FluxControlPainter, labeller.painter)
+def _redraw(
+    labeller: TeacherLabeller, photograph: np.ndarray, paintings: dict[str, np.ndarray]
+) -> Prediction:
+    painter = cast(FlowPainter, labeller.painter)
     redrawn = painter.round_trip(np.stack([paintings[task] for task in TASKS]))
-    read = labeller.read({task: [painting] for task, painting in zip(TASKS, redrawn)})
+    painted = {task: [painting] for task, painting in zip(TASKS, redrawn)}
+    size = redrawn.shape[1:3]
+    read = labeller.read({PHOTOGRAPH: [resize_photograph(photograph, *size)], **painted})
     return Prediction(
         depth_m=read.depth_m, normal=read.normal, segment=read.segment, classes=read.classes
     )

@@ -27,13 +27,16 @@ class ShardPair(NamedTuple):
 
     images: Path
     labels: Path
+    relabelled: Path | None = None
+    """Newer labels of some of its photographs."""
 
 
-def match_shards(images: Path, labels: Path) -> list[ShardPair]:
+def match_shards(images: Path, labels: Path, relabelled: Path | None = None) -> list[ShardPair]:
     """Pair the label shards of a folder with image shards of the same name.
 
-    Image shards that are not labelled yet are passed over. Raises FileNotFoundError when there is
-    no label shard, ValueError when a label shard has no image shard.
+    Image shards that are not labelled yet are passed over. relabelled: a folder of newer labels of
+    some of the photographs, which count instead (see teacher.relabel). Raises FileNotFoundError
+    when there is no label shard, ValueError when a label shard has no image shard.
     """
     found = sorted(labels.glob("*.tar"))
     if not found:
@@ -46,7 +49,10 @@ def match_shards(images: Path, labels: Path) -> list[ShardPair]:
             f"{labels}: label shard {strays[0]} has no image shard of that name in {images}; give "
             "the photographs that were labelled"
         )
-    return [ShardPair(photographs[path.name], path) for path in found]
+    newer = {path.name: path for path in relabelled.glob("*.tar")} if relabelled else {}
+    if strays := sorted(newer.keys() - {path.name for path in found}):
+        raise ValueError(f"{relabelled}: {strays[0]} has no shard of that name in {labels}")
+    return [ShardPair(photographs[path.name], path, newer.get(path.name)) for path in found]
 
 
 def label_keys(pairs: Sequence[ShardPair]) -> list[str]:

@@ -15,11 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.alignment import ALIGNMENTS, Fitted, align
 from distill.data import ShardPair, match_shards
 from distill.metrics import Prediction, Scores
 from student import Student, load_student
-from teacher.label import TeacherLabeller
-from teacher.painters import load_painter
+from teacher.labeller import Labeller as JobLabeller
+from teacher.labeller import LabelPlanes, build_labeller
+from teacher.model_folder import is_model_folder
+from teacher.painters import open_teacher
 from teacher.progress import progress_bar
 from teacher.sample import TASKS, Labels, decode_photograph, resize_nearest, resize_photograph
 from teacher.shards import read_pairs
@@ -48,7 +51,7 @@ class EvaluateConfig:
     """
 
     labeller: Path
-    """Folder of a teacher (model_index.json) or of a student (student.json)."""
+    """Folder of a teacher (model_index.json, config.json) or of a student (student.json)."""
     images: Path
     """Image shards, or the folder that holds them."""
     labels: Path
@@ -61,12 +64,20 @@ class EvaluateConfig:
     """Photographs that are labelled at once."""
     votes: int = 1
     """Paintings of each photograph that a teacher merges."""
+    alignment: str = "none"
+    """Fit of each photograph's depth to the truth, which affine depth needs: least_squares, ransac;
+    the share of photographs whose fit turned far into near is then scored as "inverted"."""
     device: str = "cpu"
     """Where the labeller runs: cpu or cuda."""
     ceiling: bool = False
     """Score what a teacher's codecs and autoencoder keep of the labels, without its denoiser."""
     out: Path | None = None
     """Also write the scores to this JSON file."""
+
+    def __post_init__(self) -> None:
+        if self.alignment not in ALIGNMENTS:
+            known = ", ".join(ALIGNMENTS)
+            raise ValueError(f"--alignment: expected one of {known}, found {self.alignment!r}")
 
 
 class Labeller(Protocol):
@@ -99,22 +110,26 @@ class StudentLabeller:
 class PainterLabeller:
     """A teacher; the seed of a painting follows from the photograph's pixels."""
 
-    def __init__(self, teacher: TeacherLabeller, name: str = "teacher") -> None:
+    def __init__(self, teacher: JobLabeller, name: str = "teacher") -> None:
         self.teacher = teacher
         self.name = name
 
     def predict(self, photographs: np.ndarray) -> list[Prediction]:
         """As Labeller.predict, at the teacher's size."""
-        painted = self.teacher.label(list(photographs), [_pixel_seed(p) for p in photographs])
-        return [
-            Prediction(
-                depth_m=labels.depth_m,
-                normal=labels.normal,
-                segment=labels.segment,
-                classes=labels.classes,
-            )
-            for labels in painted
-        ]
+        fitted = [self.teacher.fit(photograph) for photograph in photographs]
+        painted = self.teacher.paint(fitted, [_pixel_seed(p) for p in photographs])
+        return [_prediction(self.teacher.read(item)) for item in painted]
+
+
+def _prediction(labels: LabelPlanes) -> Prediction:
+    metric = labels.depth_kind == "metric"
+    return Prediction(
+        depth_m=labels.depth_m if metric else None,
+        affine_depth=None if metric else labels.depth_m,
+        normal=labels.normal,
+        segment=labels.segment,
+        classes=labels.classes,
+    )
 
 
 def _pixel_seed(photograph: np.ndarray) -> int:
@@ -122,10 +137,11 @@ def _pixel_seed(photograph: np.ndarray) -> int:
 
 
 def read_outputs(outputs: Mapping[str, Tensor], student: Student) -> list[Prediction]:
-    """The outputs of a student for a batch as predictions; affine depth is not in metres: None."""
+    """The outputs of a student for a batch as predictions."""
     arrays: dict[str, np.ndarray] = {}
-    if "depth" in outputs and student.config.depth_kind == "metric":
-        arrays["depth_m"] = outputs["depth"].float().cpu().numpy()
+    if "depth" in outputs:
+        name = "depth_m" if student.config.depth_kind == "metric" else "affine_depth"
+        arrays[name] = outputs["depth"].float().cpu().numpy()
     if "normal" in outputs:
         arrays["normal"] = outputs["normal"].float().permute(0, 2, 3, 1).cpu().numpy()
     if "segment" in outputs:
@@ -146,12 +162,14 @@ def load_labeller(
     """
     if (path / "student.json").is_file():
         return StudentLabeller(load_student(path, device), path.name)
-    if (path / "model_index.json").is_file():
-        teacher = TeacherLabeller(load_painter(path, device=device), tasks, votes)
-        return PainterLabeller(teacher, path.name)
+    if is_model_folder(path):
+        teacher = open_teacher(path)
+        known = [task for task in tasks if task in teacher.card.tasks]
+        labeller = build_labeller(teacher, known or tasks, votes, device=device)
+        return PainterLabeller(labeller, path.name)
     raise ValueError(
         f"{path}: expected the folder of a student (student.json) or of a teacher "
-        "(model_index.json), found neither"
+        "(model_index.json, or config.json of a network of transformers), found neither"
     )
 
 
@@ -163,25 +181,32 @@ def evaluate(
     tasks: Sequence[str] = TASKS,
     batch_size: int = 16,
     limit: int | None = None,
+    alignment: str = "none",
 ) -> dict:
     """Scores of a labeller on a label set: "images" and, per task, what metrics.Scores gives.
 
     images: image shards; labels: folder of label shards of the same names; tasks: of these, those
-    that the labels have. Raises ValueError when nothing could be scored.
+    that the labels have; alignment: of depth, see distill.alignment.align.
+    Raises ValueError when nothing could be scored, and for affine depth without an alignment.
     """
     pairs = match_shards(images, labels)
     tasks = [task for task in labelled_tasks(pairs) if task in tasks]
-    scores = Scores()
+    scores, fits = Scores(), list[Fitted]()
     with progress_bar() as bar:
         job = bar.add_task(f"evaluate {labeller.name}", total=limit)
         for group in _groups(pairs, tasks, batch_size, limit):
             predictions = labeller.predict(np.stack([photograph for photograph, _ in group]))
             for prediction, (_, truth) in zip(predictions, group, strict=True):
-                scores.update(resize_prediction(prediction, truth.size), truth)
+                resized = resize_prediction(prediction, truth.size)
+                aligned, fitted = align(resized, truth, alignment)
+                scores.update(aligned, truth)
+                fits += [fitted] if fitted else []
             bar.advance(job, len(group))
     result = scores.result()
     if not result:
         raise ValueError(f"{labels}: nothing to score: no task in both the labels and the labeller")
+    if fits:  # a fit may turn a map around that says far for near
+        result["depth"]["inverted"] = sum(fit.inverted for fit in fits) / len(fits)
     return {"images": scores.images, **result}
 
 
@@ -194,13 +219,23 @@ def evaluate_config(config: EvaluateConfig) -> dict:
         tasks=config.tasks,
         batch_size=config.batch_size,
         limit=config.limit,
+        alignment=config.alignment,
     )
-    return {"labeller": str(config.labeller), "labels": str(config.labels), **scores}
+    return {
+        "labeller": str(config.labeller),
+        "labels": str(config.labels),
+        "alignment": config.alignment,
+        **scores,
+    }
 
 
 def format_scores(scores: Mapping[str, Any]) -> str:
     """Scores as lines of text, one for each task."""
-    lines = [f"{scores['labeller']} on {scores['images']} photographs of {scores['labels']}"]
+    alignment = scores.get("alignment", "none")
+    fitted = "" if alignment == "none" else f", depth fitted by {alignment}"
+    lines = [
+        f"{scores['labeller']} on {scores['images']} photographs of {scores['labels']}{fitted}"
+    ]
     for task in TASKS:
         numbers = {k: v for k, v in scores.get(task, {}).items() if isinstance(v, float)}
         if numbers:
@@ -244,6 +279,7 @@ def resize_prediction(prediction: Prediction, size: tuple[int, int]) -> Predicti
 
     return Prediction(
         depth_m=nearest(prediction.depth_m),
+        affine_depth=nearest(prediction.affine_depth),
         normal=nearest(prediction.normal),
         segment=nearest(prediction.segment),
         classes=prediction.classes,

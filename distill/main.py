@@ -24,6 +24,8 @@ VERBS = {
     "calibrate": Verb("teacher.cli", "calibrate", "fit how sure a teacher's labels are"),
     "codecs": Verb("teacher.cli", "codecs", "how much noise every depth codec bears, measured"),
     "status": Verb("teacher.cli", "status", "how far a labelling job is, from its markers alone"),
+    "verify": Verb("teacher.cli", "verify", "read a label set again, and name what is broken"),
+    "view": Verb("teacher.cli", "view", "a label set as pages of pictures, for any browser"),
     "import": Verb(
         "distill.cli", "import_", "turn a data set in its official layout into labelled shards"
     ),

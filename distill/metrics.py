@@ -27,6 +27,9 @@ class Prediction:
 
     depth_m: np.ndarray | None = None
     """(H, W) float32 metres along the optical axis; inf = sky, NaN = unknown"""
+    affine_depth: np.ndarray | None = None
+    """in place of depth_m: (H, W) float32 depth with an unknown scale and shift, larger = farther;
+    it has to be aligned before it is scored"""
     normal: np.ndarray | None = None
     """(H, W, 3) float32 unit vectors, +x right, +y up, +z towards the camera"""
     segment: np.ndarray | None = None

@@ -22,7 +22,8 @@ from distill.suite_results import (
 from distill.suite_run import Candidate, Imported, run_pair
 from distill.suite_table import as_markdown, sections
 from teacher.atomic import write_atomically
-from teacher.painters.card import read_card
+from teacher.model_folder import is_model_folder
+from teacher.painters import open_teacher
 from teacher.progress import console
 from teacher.provenance import sha256_file, write_run
 from teacher.sample import TASKS, check_tasks
@@ -175,12 +176,12 @@ def _student_sha256(path: Path) -> str:
 
 
 def _teacher_sha256(path: Path, votes: int) -> str:
-    if not (path / "model_index.json").is_file():
+    if not is_model_folder(path):
         raise ValueError(
             f"{path}: expected the folder of a student (student.json) or of a teacher "
-            "(model_index.json), found neither"
+            "(model_index.json, or config.json of a network of transformers), found neither"
         )
-    card = read_card(path, path_or_hub_id=str(path))
+    card = open_teacher(path).card
     decides = f"{card.weights_sha256} {card.config_sha256} {votes}"
     return hashlib.sha256(decides.encode()).hexdigest()
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from distill.alignment import alignments_for
 from distill.bootstrap import draw_weights, interval
 from distill.boundaries import boundary_f1
 from distill.datasets.card import DatasetCard
@@ -63,18 +64,32 @@ class DepthScorer:
         """As Scorer.objection."""
         if truth.depth_kind != "metric":
             return "not comparable: the ground truth is not in metres"
-        return "" if prediction.depth_m is not None else "the labeller gives no depth in metres"
+        if prediction.depth_m is None and prediction.affine_depth is None:
+            return "the labeller gives no depth in metres"
+        if not any(alignment in self._alignments(prediction) for _, alignment in self._tallies):
+            return "affine depth: add --alignments '[least_squares]'"
+        return ""
+
+    def _alignments(self, prediction: Prediction) -> tuple[str, ...]:
+        """Those that make sense for it."""
+        return alignments_for("metric" if prediction.depth_m is not None else "affine_depth")
 
     def update(self, prediction: Prediction, truth: Labels) -> None:
         """As Scorer.update."""
-        assert prediction.depth_m is not None
+        metric = prediction.depth_m is not None
+        depth = prediction.depth_m if metric else prediction.affine_depth
+        kind = "metric" if metric else "affine_depth"
+        assert depth is not None
         assert truth.depth_m is not None
         for (protocol, alignment), tally in self._tallies.items():
-            found = score_depth(prediction.depth_m, truth.depth_m, protocol, alignment)
+            if alignment not in alignments_for(kind):
+                tally.add(None)
+                continue
+            found = score_depth(depth, truth.depth_m, protocol, alignment, kind=kind)
             scores = found and {**found.scores, INVERTED: float(found.inverted)}
             if scores and alignment == "none":  # where a fit has a shift, edges move
                 mask = protocol.valid(truth.depth_m)
-                edges = boundary_f1(prediction.depth_m, truth.depth_m, mask)
+                edges = boundary_f1(depth, truth.depth_m, mask)
                 scores["boundary_f1"] = np.nan if edges is None else edges
             tally.add(scores)
 

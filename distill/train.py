@@ -36,6 +36,8 @@ class TrainConfig:
     """Image shards, or the folder that holds them."""
     labels: Path
     """Folder of the label shards that `potstill label` wrote."""
+    relabelled: Path | None = None
+    """Newer labels of some of these photographs, by `potstill label --parent`: they count."""
     out: Path
     """Folder of the student: weights, configuration, run.json, metrics/, checkpoints/."""
     tasks: tuple[str, ...] = TASKS
@@ -97,7 +99,7 @@ def train(config: TrainConfig) -> Path:
     """
     checkpoint = _checkpoint(config)
     budget = Budget(config.steps, config.minutes)
-    pairs = match_shards(config.images, config.labels)
+    pairs = match_shards(config.images, config.labels, config.relabelled)
     facts = read_facts(pairs, config.tasks)
     student = _new_student(config, facts)
     shards = LabelledShards(pairs, facts, student.config.image_size)
@@ -118,6 +120,9 @@ def train(config: TrainConfig) -> Path:
         training_s=round(budget.elapsed_s, 1),
         validation=module.validation,
         label_shards={pair.labels.name: sha256_file(pair.labels) for pair in pairs},
+        relabelled_shards={
+            p.relabelled.name: sha256_file(p.relabelled) for p in pairs if p.relabelled
+        },
     )
     return config.out
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from export.figures import LABELLER_TITLES, TASK_TITLES, fixed, percent, significant
-from export.pictures import css_color, segment_colors
+from teacher.pictures import css_color, segment_colors
 
 METER_SPAN = 1.1
 """Retention at the right end of a meter; a student can be better than its teacher."""

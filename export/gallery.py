@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from export import pictures
+from export import differences
+from teacher import pictures
 from teacher.sample import Labels
 
 PHOTOGRAPH_QUALITY = 82
@@ -136,11 +137,11 @@ def _paint(
 
 def _differ(teacher: Planes, student: Planes, task: str, far_m: float) -> np.ndarray | None:
     if task == "depth" and teacher.depth_m is not None and student.depth_m is not None:
-        return pictures.depth_difference(teacher.depth_m, student.depth_m, far_m)
+        return differences.depth_difference(teacher.depth_m, student.depth_m, far_m)
     if task == "normal" and teacher.normal is not None and student.normal is not None:
-        return pictures.normal_difference(teacher.normal, student.normal)
+        return differences.normal_difference(teacher.normal, student.normal)
     if task == "segment" and teacher.segment is not None and student.segment is not None:
-        return pictures.segment_difference(teacher.segment, student.segment)
+        return differences.segment_difference(teacher.segment, student.segment)
     return None
 
 
@@ -158,10 +159,10 @@ def legends(classes: Sequence[str]) -> dict[str, object]:
         "depth_ramp": pictures.css_gradient(pictures.depth_colors(steps)),
         "sky": pictures.css_color(pictures.SKY_COLOR),
         "unknown": pictures.css_color(pictures.UNKNOWN_COLOR),
-        "difference_ramp": pictures.css_gradient(pictures.difference_colors(steps)),
-        "differs": pictures.css_color(pictures.difference_colors(np.ones(1))[0]),
-        "ratio": f"{pictures.RATIO_AT_FULL:g}",
-        "degrees": f"{pictures.DEGREES_AT_FULL:g}",
+        "difference_ramp": pictures.css_gradient(differences.difference_colors(steps)),
+        "differs": pictures.css_color(differences.difference_colors(np.ones(1))[0]),
+        "ratio": f"{differences.RATIO_AT_FULL:g}",
+        "degrees": f"{differences.DEGREES_AT_FULL:g}",
         "sphere": pictures.data_uri(pictures.normal_sphere(80)),
         "classes": [(n, pictures.css_color(c)) for n, c in zip(classes, colors)],
     }

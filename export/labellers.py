@@ -12,6 +12,7 @@ import numpy as np
 from distill.metrics import Prediction
 from export.session import Prediction as DevicePrediction
 from export.session import Predictor
+from teacher.model_folder import is_model_folder
 from teacher.provenance import sha256_file
 from teacher.sample import resize_photograph
 
@@ -101,8 +102,8 @@ def _onnx_parameters(path: Path) -> int:
 
 def weights_sha256(path: Path) -> str:
     """Which weights these are: the file's digest, or that of a teacher's card."""
-    if not (path / "teacher.json").is_file():
+    if not is_model_folder(path):
         return sha256_file(weight_files(path)[0])
-    from teacher.painters.card import read_card
+    from teacher.painters import open_teacher
 
-    return read_card(path, path_or_hub_id=str(path)).weights_sha256
+    return open_teacher(path).card.weights_sha256

@@ -9,7 +9,7 @@ from distill.evaluate import Labeller, load_labeller
 from distill.metrics import Prediction
 from distill.suite import find_datasets
 from distill.suite_run import Imported, predict_one, read_samples
-from export.pictures import depth_picture, segment_picture
+from teacher.pictures import depth_picture, segment_picture
 from teacher.sample import Labels
 
 ROWS_OF_A_SET = 4

@@ -3,7 +3,10 @@
 import inspect
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar, get_origin, get_type_hints
+
+import yaml
 
 Config = TypeVar("Config")
 
@@ -47,6 +50,17 @@ def parse_arguments(
     return config_class(
         **{k: v for k, v in vars(parser.instantiate(parsed)).items() if k != "config"}
     )
+
+
+def given_options(argv: Sequence[str]) -> set[str]:
+    """Names of the options that the arguments or their YAML file (--config) set."""
+    words = [word.partition("=") for word in argv]
+    given = {word[2:].replace("-", "_") for word, *_ in words if word.startswith("--")}
+    for (word, equals, value), following in zip(words, [*argv[1:], ""]):
+        path = Path(value if equals else following)
+        if word == "--config" and path.is_file():
+            given |= set(yaml.safe_load(path.read_text(encoding="utf-8")) or ())
+    return given
 
 
 def _flagged(argv: list[str], positionals: Sequence[str]) -> list[str]:

@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from teacher.process_id import this_process
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of `path` when the block ends without an exception.
 
     It is written under a temporary name in the same folder, synced, renamed, and the folder synced.
+    The temporary name tells the process: see teacher.leftovers.
     An exception in the block removes it and leaves what was at `path` before.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+    temporary = path.with_name(f".{path.name}.{this_process()}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file

@@ -22,12 +22,13 @@ from teacher.calibration_scores import KEPT, score_tasks, summary
 from teacher.confidence import CONFIDENCE_FILE, Calibration
 from teacher.confidence_plot import plot_scores
 from teacher.head import decode_head
-from teacher.job import best_device
+from teacher.job_config import best_device
 from teacher.label import TeacherLabeller, fit_photograph
 from teacher.manifest import image_shards, sample_seed
 from teacher.members import LABEL
 from teacher.painters import open_teacher
 from teacher.painters.card import TeacherCard
+from teacher.painters.runtime import Runtime
 from teacher.progress import track
 from teacher.provenance import write_run
 from teacher.sample import TASKS, Labels, decode_photograph, resize_nearest
@@ -75,10 +76,12 @@ def calibrate(config: CalibrateConfig) -> dict[str, Any]:
     """
     shards = [(path, config.labels / path.name) for path in image_shards(config.images)]
     teacher = open_teacher(config.teacher, revision=config.revision)
-    labelled = [found for _, labels in shards for found in usable_tasks(labels, teacher.card)]
+    card = teacher.painter_card
+    labelled = [found for _, labels in shards for found in usable_tasks(labels, card)]
     splits = choose_photographs(len(labelled), config)
     check_alike(labelled, splits)
-    painter = teacher.painter(device=best_device(config.device), dtype=config.dtype)
+    runtime = Runtime(device=best_device(config.device), dtype=config.dtype)
+    painter = teacher.painter(runtime)
     tasks = [task for task in TASKS if task in painter.card.instructions]
     labeller = TeacherLabeller(painter, tasks, config.votes)
     pixels = collect(labeller, shards, splits, config.batch_size)
@@ -90,7 +93,7 @@ def calibrate(config: CalibrateConfig) -> dict[str, Any]:
         for votes, seen in pixels["test"].items()
     }
     report = {
-        "teacher": teacher.card.identity(),
+        "teacher": card.identity(),
         "photographs": {name: len(chosen) for name, chosen in splits.items()},
         "votes": scores,
     }

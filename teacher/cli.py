@@ -1,12 +1,13 @@
 """The verbs of the teacher; what is slow to import is imported when its verb is called."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from teacher.arguments import parse_arguments
+from teacher.arguments import given_options, parse_arguments
 
 INTERRUPTED = 75
-"""Exit code EX_TEMPFAIL: stopped by SIGTERM, run it again to go on."""
+"""Exit code EX_TEMPFAIL: stopped by SIGTERM or Ctrl-C, run it again to go on."""
+BROKEN = 1
+"""Exit code of `verify` when something is broken, repaired or not."""
 
 
 def scenes(argv: list[str]) -> int:
@@ -22,13 +23,29 @@ def scenes(argv: list[str]) -> int:
 
 
 def tune(argv: list[str]) -> int:
-    """Train a generator, and tune it to paint labels."""
+    """Train a generator to paint labels (--recipe), or tune an existing one (--base)."""
+    examples = """\
+  potstill tune --recipe embedded --out runs/teacher
+  potstill tune --base FLUX.2-klein --images scenes/images --labels scenes/labels --out runs/tuned
+  potstill tune --base FLUX.1-Kontext --full true --objective flow --devices 8 --config tune.yaml
+  potstill tune --base FOLDER --help   tells the options of tuning an existing generator"""
+    chosen = given_options(argv) & {"recipe", "base"}
+    if chosen == {"base"}:
+        from teacher.tuning.editors import EditorTuneConfig, tune_editor
+
+        tune_editor(
+            parse_arguments(EditorTuneConfig, argv, prog="potstill tune", examples=examples)
+        )
+        return 0
+    if len(chosen) != 1 and not {"-h", "--help"} & set(argv):
+        raise ValueError(
+            "give either --recipe, to train a generator from scratch, or --base, to tune an "
+            f"existing one; found {'both' if chosen else 'neither'}"
+        )
     from teacher.tuning import TuneConfig
     from teacher.tuning import tune as run_tuning
 
-    examples = "  potstill tune --recipe embedded --out runs/teacher"
-    config = parse_arguments(TuneConfig, argv, prog="potstill tune", examples=examples)
-    run_tuning(config)
+    run_tuning(parse_arguments(TuneConfig, argv, prog="potstill tune", examples=examples))
     return 0
 
 
@@ -62,23 +79,59 @@ def codecs(argv: list[str]) -> int:
 def label(argv: list[str]) -> int:
     """Label photographs with a teacher; resumes where it stopped."""
     from teacher.job import LabelConfig, run_label_job
+    from teacher.label_shard import Interrupted
 
     examples = """\
   potstill label --images photographs/ --out labels/
+  potstill label --images photographs/ --out labels/ --plan
+  potstill label --images "s3://bucket/shards/{000000..000123}.tar" --out s3://bucket/labels
   potstill label --images photographs/ --out labels/ --tasks depth,normal --shards 0-99
   potstill label --images photographs/ --out labels/ --votes 2
-  potstill label --images shards/ --out labels/ --teacher runs/teacher --dtype bfloat16"""
+  potstill label --images photographs/ --out better/ --votes 8 --parent labels/ \\
+    --only_below_confidence 0.6
+  potstill label --images shards/ --out labels/ --teacher runs/teacher --dtype bfloat16
+  potstill label --images shards/ --out labels/ --engine ray --address head:6379
+  potstill label --benchmark --images photographs/"""
+    if "--benchmark" in argv:
+        return benchmark([argument for argument in argv if argument != "--benchmark"])
     config = parse_arguments(LabelConfig, argv, prog="potstill label", examples=examples)
-    report = run_label_job(config)
-    rate = f", {report.labelled_now / report.seconds:.1f}/s" if report.labelled_now else ""
+    if config.plan:
+        from teacher.label_plan import plan_label_job, plan_lines
+
+        print("\n".join(plan_lines(plan_label_job(config))))
+        return 0
+    try:
+        report = run_label_job(config)
+    except Interrupted:
+        print(f"{config.out}: stopped while another process was planning the job")
+        return INTERRUPTED
+    speed = f"{report.labelled_now / max(report.seconds, 1e-3):.1f}/s"
+    rate = f", {speed}, device {report.device_busy:.0%} busy" if report.labelled_now else ""
     print(
         f"{config.out}: {report.shards_done} of {report.shards} shards done, "
         f"{report.labelled} photographs labelled ({report.labelled_now} now{rate}), "
         f"{report.quarantined} quarantined"
     )
+    if report.shards_elsewhere:
+        print(f"{report.shards_elsewhere} more shards are being labelled by other processes")
     if report.interrupted:
-        print("stopped by SIGTERM; the same command goes on from here")
+        print("stopped when asked to; the same command goes on from here")
     return INTERRUPTED if report.interrupted else 0
+
+
+def benchmark(argv: list[str]) -> int:
+    """Measure how fast this machine labels, and where the time goes."""
+    from teacher.benchmark import BenchmarkConfig, as_table
+    from teacher.benchmark import benchmark as run_benchmark
+
+    examples = """\
+  potstill label --benchmark --images photographs/
+  potstill label --benchmark --images photographs/ --teacher runs/teacher --steps 1,4 --out bench/
+  potstill label --benchmark --images photographs/ --random klein-4b,kontext-12b --device cuda"""
+    prog = "potstill label --benchmark"
+    config = parse_arguments(BenchmarkConfig, argv, prog=prog, examples=examples)
+    print(as_table(run_benchmark(config)))
+    return 0
 
 
 def calibrate(argv: list[str]) -> int:
@@ -98,25 +151,53 @@ def calibrate(argv: list[str]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig:
-    """How far a labelling job is, from its markers alone."""
+    """How far a labelling job is, from its markers alone: from any machine, also while it runs."""
 
-    labels: Path
-    """Folder of the label shards."""
+    labels: str
+    """Folder of the label shards, or its URL."""
 
 
 def status(argv: list[str]) -> int:
-    """Print how far a labelling job is, and what it could not label."""
+    """Print how far a labelling job is, how fast it was of late, and what it could not label."""
     from teacher.status import job_status
+    from teacher.status_text import status_lines
 
-    examples = "  potstill status --labels labels/"
+    examples = """\
+  potstill status --labels labels/
+  potstill status --labels s3://bucket/labels"""
     config = parse_arguments(StatusConfig, argv, prog="potstill status", examples=examples)
-    state = job_status(config.labels)
-    print(f"job          {state.job_id}, teacher {state.teacher}")
-    print(f"shards       {len(state.markers)} of {state.shards} done")
+    print("\n".join(status_lines(job_status(config.labels))))
+    return 0
+
+
+def verify(argv: list[str]) -> int:
+    """Read a label set again, and name everything that is broken."""
+    from teacher.verify import VerifyConfig
+    from teacher.verify import verify as run_verification
+
+    examples = """\
+  potstill verify --labels labels/
+  potstill verify --labels labels/ --images photographs/ --threads 8
+  potstill verify --labels labels/ --repair && potstill label --images photographs/ --out labels/"""
+    config = parse_arguments(VerifyConfig, argv, prog="potstill verify", examples=examples)
+    report = run_verification(config, found=print)
     print(
-        f"photographs  {state.labelled} labelled, {len(state.quarantined)} quarantined, "
-        f"{state.remaining} to go"
+        f"{config.labels}: {report.shards} shards, {report.samples} labels, "
+        f"{report.size_bytes / 1e6:.1f} MB read; {report.missing} shards not labelled yet; "
+        + (f"{report.defects} defects in {report.broken} shards" if report.defects else "sound")
     )
-    for name, error in state.quarantined:
-        print(f"quarantined  {name}/{error.key} ({error.stage}): {error.reason}")
+    if report.deleted:
+        print(f"deleted {report.deleted} shards; `potstill label` writes them again")
+    return BROKEN if report.defects else 0
+
+
+def view(argv: list[str]) -> int:
+    """Make pages of pictures of a label set."""
+    from teacher.viewer import ViewConfig, write_view
+
+    examples = """\
+  potstill view --labels labels/ --images photographs/ --out view/
+  potstill view --labels labels/ --images photographs/ --out view/ --shards 0-9 --per_page 100"""
+    config = parse_arguments(ViewConfig, argv, prog="potstill view", examples=examples)
+    print(f"open {write_view(config)}")
     return 0

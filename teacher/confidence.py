@@ -61,9 +61,15 @@ class Fit:
 
     def probability(self, found: Mapping[str, np.ndarray]) -> np.ndarray:
         """Ingredients by name (see teacher.ingredients.evidence) -> probability, float32 0..1."""
+        return self.probability_of_scaled(
+            {name: scaled(name, found[name]) for name in self.weights}
+        )
+
+    def probability_of_scaled(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The same from ingredients that are scaled already, for several fits to share."""
         logit = np.float32(self.bias)
         for name, weight in self.weights.items():
-            logit = logit + np.float32(weight) * scaled(name, found[name])
+            logit = logit + np.float32(weight) * features[name]
         return 1 / (1 + np.exp(-np.clip(logit, -30, 30)))
 
 
@@ -144,9 +150,17 @@ def average_blocks(plane: np.ndarray, stride: int = CONFIDENCE_STRIDE) -> np.nda
 
     A block that the border cuts is the mean of what is there.
     """
-    rows = np.add.reduceat(plane, np.arange(0, plane.shape[0], stride), axis=0, dtype=np.float64)
-    sums = np.add.reduceat(rows, np.arange(0, plane.shape[1], stride), axis=1)
+    sums = _sum_blocks(_sum_blocks(plane.astype(np.float64), stride).T, stride).T
     return sums / np.outer(*(_block_lengths(length, stride) for length in plane.shape))
+
+
+def _sum_blocks(plane: np.ndarray, stride: int) -> np.ndarray:
+    """Sums over blocks of rows; the last block may have fewer."""
+    sums = np.array(plane[::stride], order="C")
+    for offset in range(1, stride):
+        rows = plane[offset::stride]
+        sums[: len(rows)] += rows
+    return sums
 
 
 def _block_lengths(length: int, stride: int) -> np.ndarray:

@@ -81,15 +81,16 @@ def _evident_drift(levels: np.ndarray, colors: np.ndarray) -> np.ndarray | None:
     pixels = _flat_pixels(levels)
     min_pixels = MIN_SHARE * levels[..., 0].size
     drift = np.array([[1.0] * 3, [0.0] * 3])
-    named = painted = np.empty((0, 3))
+    named = painted = expected = np.empty((0, 3))
     for _ in range(ROUNDS):
-        heard, painted = _class_medians(pixels, _drifted(colors, drift), min_pixels)
+        before, expected = expected, _drifted(colors, drift)
+        if np.array_equal(before, expected):  # so would be all that follows
+            break
+        heard, painted = _class_medians(pixels, expected, min_pixels)
         named = colors[heard]
         if len(heard) < MIN_CLASSES or np.ptp(named, axis=0).min() < MIN_SPAN_LEVELS:
             return None
-        before, drift = drift, _fit(named, painted)
-        if np.allclose(before, drift):
-            break
+        drift = _fit(named, painted)
     largest = np.linalg.norm(_drifted(named, drift) - named, axis=1).max()
     small = largest < _least_distance(colors) / 2 and drift[0].min() >= MIN_GAIN
     return drift if small and _is_foretold(named, painted) else None
@@ -107,7 +108,9 @@ def _flat_pixels(levels: np.ndarray) -> np.ndarray:
     """(N, 3) uint8: the filtered pixels whose 3 x 3 neighbourhood has nearly one colour."""
     smooth, around = np.asarray(cv2.medianBlur(levels, BLUR_PX)), np.ones((3, 3), np.uint8)
     spread = np.asarray(cv2.dilate(smooth, around)) - np.asarray(cv2.erode(smooth, around))
-    return smooth[spread.max(axis=-1) <= FLAT_LEVELS]
+    red, green, blue = cv2.split(spread)
+    flat = cv2.max(cv2.max(red, green), blue) <= FLAT_LEVELS
+    return np.stack([channel[flat] for channel in cv2.split(smooth)], axis=-1)
 
 
 def _drifted(colors: np.ndarray, drift: np.ndarray) -> np.ndarray:
@@ -121,9 +124,22 @@ def _class_medians(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes that enough pixels (N, 3) belong to, and the median colour of each (k, 3)."""
     ids = nearest_color(pixels, colors).index
-    heard = np.flatnonzero(np.bincount(ids, minlength=len(colors)) >= max(1, min_pixels))
-    medians = [np.median(pixels[ids == number], axis=0) for number in heard]
-    return heard, np.array(medians).reshape(-1, 3)
+    counts = np.bincount(ids, minlength=len(colors))
+    heard = np.flatnonzero(counts >= max(1, min_pixels))
+    medians = [_medians(ids, channel, counts)[heard] for channel in pixels.T]
+    return heard, np.stack(medians, axis=1)
+
+
+def _medians(ids: np.ndarray, levels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The median level of each class (n,), from its histogram: far faster than by sorting.
+
+    ids, levels: (N,); counts: (n,) pixels of each class.
+    """
+    bins = LEVELS + 1
+    histogram = np.bincount(ids * bins + levels, minlength=len(counts) * bins)
+    upto = histogram.reshape(-1, bins).cumsum(axis=1)
+    low, high = ((upto <= rank[:, None]).sum(axis=1) for rank in ((counts - 1) // 2, counts // 2))
+    return (low + high) / 2
 
 
 def _fit(named: np.ndarray, painted: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from teacher.vectors import dot, length
+
 SKY = "sky"
 """Name of the class that lies at infinity."""
 NEAR_M, FAR_M = 0.05, 120.0
@@ -19,6 +21,7 @@ FIELD_OF_VIEW_DEG = 60.0
 SMOOTHING_PX = 1.0
 """Gaussian over the depth whose slope is compared with normals: a painting's steps are coarse."""
 FARTHEST_EDGE_PX = 32.0
+DEGREES = np.float32(180 / np.pi)
 GREATEST_MARGIN = 442.0
 """Levels from black to white; a palette of one class has an infinite margin."""
 
@@ -94,7 +97,11 @@ def evidence(reading: Reading) -> dict[str, np.ndarray]:
         found["depth_normal_angle"] = depth_normal_angle_deg(depth_m, normal)
     if depth_m is not None and segment is not None and SKY in reading.classes:
         found["sky_conflict"] = np.isposinf(depth_m) != (segment == reading.classes.index(SKY))
-    return {name: plane.astype(np.float32) for name, plane in found.items() if plane is not None}
+    return {
+        name: plane.astype(np.float32, copy=False)
+        for name, plane in found.items()
+        if plane is not None
+    }
 
 
 def known_pixels(reading: Reading) -> dict[str, np.ndarray]:
@@ -103,7 +110,7 @@ def known_pixels(reading: Reading) -> dict[str, np.ndarray]:
     if reading.depth_m is not None:
         known["depth"] = ~np.isnan(reading.depth_m)
     if reading.normal is not None:
-        known["normal"] = np.any(reading.normal, axis=-1)
+        known["normal"] = dot(reading.normal, reading.normal) > 0
     if reading.segment is not None:
         known["segment"] = np.ones(reading.segment.shape, bool)
     return known
@@ -118,7 +125,7 @@ def depth_spread(depth_m: np.ndarray) -> np.ndarray:
 def normal_spread(normal: np.ndarray) -> np.ndarray:
     """How much normals turn within 3 x 3 px: 1 less the length of their mean, 0..1."""
     mean = cv2.blur(normal, (3, 3))
-    return np.clip(1 - np.linalg.norm(mean, axis=-1), 0, 1)
+    return np.clip(1 - length(mean), 0, 1)
 
 
 def segment_edge_px(segment: np.ndarray) -> np.ndarray:
@@ -135,8 +142,8 @@ def depth_normal_angle_deg(depth_m: np.ndarray, normal: np.ndarray) -> np.ndarra
     The camera is not known: FIELD_OF_VIEW_DEG and a centred principal point are assumed. Unknown
     normals are 90 degrees off.
     """
-    cosine = (normals_of_depth(depth_m) * normal).sum(axis=-1)
-    return np.degrees(np.arccos(cosine.clip(-1, 1)))
+    cosine = dot(normals_of_depth(depth_m), normal)
+    return np.arccos(cosine.clip(-1, 1)) * DEGREES
 
 
 def normals_of_depth(depth_m: np.ndarray) -> np.ndarray:
@@ -152,9 +159,10 @@ def normals_of_depth(depth_m: np.ndarray) -> np.ndarray:
     dv = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     u = np.arange(width, dtype=np.float32) + 0.5 - width / 2
     v = (np.arange(height, dtype=np.float32) + 0.5 - height / 2)[:, None]
-    vector = np.stack([focal_px * du, -focal_px * dv, 1 + u * du + v * dv], axis=-1)
-    length = np.linalg.norm(vector, axis=-1, keepdims=True)
-    return np.divide(vector, length, out=np.zeros_like(vector), where=length > 0)
+    focal_px = np.float32(focal_px)
+    vector = cv2.merge([focal_px * du, -focal_px * dv, 1 + u * du + v * dv])
+    size = length(vector)
+    return vector / np.where(size > 0, size, 1)[..., None]
 
 
 def _log_depth(depth_m: np.ndarray) -> np.ndarray:

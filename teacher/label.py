@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from teacher.confidence import confidence_image, uncalibrated
+from teacher.confidence import Fit, confidence_image, scaled, uncalibrated
 from teacher.depth import codec_from_json, decode_depth
 from teacher.depth_edges import sharpen_edges
 from teacher.drift import correct_drift
 from teacher.ingredients import Reading, evidence, known_pixels
-from teacher.labeller import LabelPlanes
+from teacher.labeller import LabelPlanes, require_tasks
+from teacher.normal_edges import sharpen_normals
 from teacher.normals import decode_normals
 from teacher.painters import Painter
 from teacher.painters.card import TeacherCard
 from teacher.palette import DecodedSegments, Palette, decode_segments
+from teacher.predictors.card import PredictorCard
 from teacher.sample import TASKS, check_tasks, resize_photograph
 from teacher.segment_edges import sharpen_segments
 from teacher.views import paint_view, plan_views
@@ -33,21 +35,27 @@ SKY_FROM_M = 120.0
 white, the colour of sky, reach every distance."""
 
 
+PHOTOGRAPH = "photograph"
+
 Paintings = Mapping[str, Sequence[np.ndarray]]
-"""Task -> the paintings of one photograph, (H, W, 3) float32 in 0..1, one for each of its views."""
+"""Task -> the paintings of one photograph, (H, W, 3) float32 in 0..1, one for each of its views;
+"photograph" -> itself alone, (H, W, 3) uint8: edges are read along its own."""
 
 
 class TeacherLabeller:
     """Labels photographs with a painter. Painting is for one thread, reading for any number."""
 
     def __init__(self, painter: Painter, tasks: Sequence[str] = TASKS, votes: int = 1) -> None:
-        """Raises ValueError for more votes than the teacher has different views."""
+        """Raises ValueError for a task without an instruction, and for more votes than the teacher
+        has different views."""
         card = painter.card
         self.painter = painter
         self.tasks = check_tasks(tasks)
+        require_tasks(card, self.tasks)
         self.votes = votes
         self.views = plan_views(card, self.tasks, votes)
-        self.palettes = tuple(card_palette(card, legend) for legend in range(len(card.legends)))
+        legends = range(len(card.legends) if card.classes else 0)
+        self.palettes = tuple(card_palette(card, legend) for legend in legends)
         self.depth_codec = codec_from_json(card.depth_codec)
 
     def label(self, photographs: Sequence[np.ndarray], seeds: Sequence[int]) -> list[LabelPlanes]:
@@ -74,16 +82,19 @@ class TeacherLabeller:
             for task, paintings in paint_view(self.painter, batch, seeds, view):
                 painted[task].append(paintings)
         return [
-            {task: [view[row] for view in views] for task, views in painted.items()}
-            for row in range(len(photographs))
+            {
+                PHOTOGRAPH: [photo],
+                **{task: [view[row] for view in painted[task]] for task in painted},
+            }
+            for row, photo in enumerate(photographs)
         ]
 
-    def read(self, paintings: Paintings) -> LabelPlanes:
+    def read(self, painted: Paintings) -> LabelPlanes:
         """Decode the paintings of one photograph, merge them, and say how sure the result is.
 
         Raises ValueError naming the task whose painting is not finite.
         """
-        reading = self.decode(paintings)
+        reading = self.decode(painted)
         return LabelPlanes(
             depth_m=reading.depth_m,
             normal=reading.normal,
@@ -120,14 +131,13 @@ class TeacherLabeller:
             if not all(np.isfinite(painting).all() for painting in paintings[task]):
                 dtype = "the arithmetic overflowed; try --dtype bfloat16 or float32"
                 raise ValueError(f"the painting of {task} is not finite: {dtype}")
-        readers = {
-            "depth": self._read_depth,
-            "normal": self._read_normals,
-            "segment": self._read_segments,
-        }
         planes: dict[str, Any] = {}
-        for task in self.tasks:
-            planes |= readers[task](paintings[task])
+        if "depth" in self.tasks:
+            planes |= self._read_depth(paintings["depth"])
+        if "normal" in self.tasks:
+            planes |= self._read_normals(paintings["normal"], paintings[PHOTOGRAPH][0])
+        if "segment" in self.tasks:
+            planes |= self._read_segments(paintings["segment"])
         return Reading(**planes)
 
     def _read_depth(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -140,11 +150,13 @@ class TeacherLabeller:
             "depth_votes": vote.spread if self.votes > 1 else None,
         }
 
-    def _read_normals(self, paintings: Sequence[np.ndarray]) -> dict[str, Any]:
+    def _read_normals(
+        self, paintings: Sequence[np.ndarray], photograph: np.ndarray
+    ) -> dict[str, Any]:
         decoded = [decode_normals(painting) for painting in paintings]
         vote = vote_normals(np.stack([view.normal for view in decoded]))
         return {
-            "normal": vote.normal,
+            "normal": sharpen_normals(vote.normal, photograph),
             "normal_length": np.mean([np.abs(view.length - 1) for view in decoded], axis=0),
             "normal_votes": vote.spread_deg if self.votes > 1 else None,
         }
@@ -168,12 +180,18 @@ class TeacherLabeller:
     def confidence(self, reading: Reading) -> dict[str, np.ndarray]:
         """Task -> (H, W) 0..1: how sure each pixel of a reading is; 0 where it is unknown."""
         found, known = evidence(reading), known_pixels(reading)
-        return {task: known[task] * self._sure(task, found) for task in self.tasks}
+        fits = {task: self._fit(task) for task in self.tasks}
+        used = {name for fit in fits.values() if fit for name in fit.weights}
+        features = {name: scaled(name, found[name]) for name in used}
+        sure = {
+            task: fit.probability_of_scaled(features) if fit else uncalibrated(task, found)
+            for task, fit in fits.items()
+        }
+        return {task: known[task] * sure[task] for task in self.tasks}
 
-    def _sure(self, task: str, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _fit(self, task: str) -> Fit | None:
         calibration = self.painter.card.calibration
-        fit = calibration and calibration.fit_for(task, self.tasks, self.votes)
-        return fit.probability(found) if fit else uncalibrated(task, found)
+        return calibration and calibration.fit_for(task, self.tasks, self.votes)
 
 
 def _classes_of(painting: np.ndarray, palette: Palette) -> DecodedSegments:
@@ -194,7 +212,9 @@ def card_palette(card: TeacherCard, legend: int = 0) -> Palette:
     return Palette(card.classes, np.array(card.legends[legend], np.uint8))
 
 
-def teacher_size(height_px: int, width_px: int, card: TeacherCard) -> tuple[int, int]:
+def teacher_size(
+    height_px: int, width_px: int, card: TeacherCard | PredictorCard
+) -> tuple[int, int]:
     """Height and width in which a photograph is painted, and its labels are stored.
 
     The short side becomes card.resolution_px; the long one keeps the aspect ratio as nearly as

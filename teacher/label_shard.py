@@ -1,13 +1,18 @@
-"""One shard of photographs in, one committed shard of labels out; idempotent, knows no engine.
+"""Shards of photographs in, committed shards of labels out; idempotent, knows no engine.
 
-The shard is read in windows of a fixed number of photographs. Within a window those of one size are
+A shard is read in windows of a fixed number of photographs. Within a window those of one size are
 painted together, so a batch follows from the shard and the batch size alone: not from timing, nor
-from what an earlier attempt had reached. While one window is painted, threads decode the
-photographs of the next and encode the labels of the last.
+from what an earlier attempt had reached.
+
+The device never waits for a shard to begin or to end: while one window is painted, one thread reads
+the windows after it, those of the next shards too, a pool decodes them and reads what was painted
+before, and one thread writes what is encoded, and commits. All queues between them are bounded.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from teacher.input_copy import local_copies
 from teacher.labeller import Labeller
-from teacher.map_ahead import map_ahead
+from teacher.map_ahead import Background, map_ahead, read_ahead
+from teacher.meter import Meter
 from teacher.provenance import package_versions, sha256_file
 from teacher.sample import Record, decode_photograph, encode_labels
 from teacher.shards import (
@@ -25,7 +32,7 @@ from teacher.shards import (
     Marker,
     Quarantined,
     ShardWriter,
-    read_photographs,
+    salvage_photographs,
     sample_seed,
     write_errors,
     write_marker,
@@ -33,6 +40,12 @@ from teacher.shards import (
 
 WINDOW_BATCHES = 4
 """Batches in a window: more fill the batches better where sizes are mixed, and take more memory."""
+WINDOWS_AHEAD = 2
+"""Decoded windows that wait for the device."""
+WINDOWS_ENCODED = 8
+"""Windows of encoded labels that wait while a shard is synced or uploaded."""
+UNREAD_BATCHES = 4
+"""Batches of paintings, the largest thing in memory, that may wait for a thread to read them."""
 
 
 class Interrupted(Exception):
@@ -66,6 +79,24 @@ Outcome = Labelled | Quarantined
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class _Window:
+    """Photographs of one shard, decoded; after all of them an empty window that ends the shard."""
+
+    source: InputShard
+    items: Sequence[Photograph | Quarantined] = ()
+    is_last: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Painted:
+    """A window whose labels are being encoded, in the order of the shard."""
+
+    source: InputShard
+    outcomes: Sequence[Future[Outcome]]
+    is_last: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ShardLabeller:
     """Labels shards of one job, one after the other."""
 
@@ -76,30 +107,75 @@ class ShardLabeller:
     pool: Executor
     """Threads for decoding and encoding; the painter runs in the thread of the caller."""
     stopped: Callable[[], bool] = lambda: False
-    """Asked before every batch; True ends the shard with Interrupted."""
-    advance: Callable[[], None] = lambda: None
-    """Called for every photograph that is done."""
+    """Asked before every batch; True ends the work with Interrupted."""
+    meter: Meter = field(default_factory=Meter)
+    """Counts what is done, and how long the device was busy."""
+    publish: Callable[[Marker], Marker] = lambda marker: marker
+    """Called for every shard that is written; returns the marker that stands in its place."""
     versions: dict[str, str] = field(default_factory=package_versions)
 
     def label(self, source: InputShard, out: Path) -> Marker:
-        """Label the photographs of `source` into OUT/NAME.tar; the marker is written last.
+        """Label one shard; see label_all."""
+        (marker,) = self.label_all([source], out)
+        return marker
 
-        A photograph that cannot be used is quarantined. Whatever else goes wrong leaves no file.
-        Raises ValueError when the shard is damaged or not the one that was planned.
+    def label_all(self, sources: Iterable[InputShard], out: Path) -> Iterator[Marker]:
+        """Label the photographs of each source into OUT/NAME.tar; the marker is written last.
+
+        sources: asked for one by one, in another thread, while earlier ones are being painted.
+        Yields the marker of each shard that is committed. A photograph that cannot be used is
+        quarantined. Whatever else goes wrong leaves the shards before it committed, and no file of
+        its own.
+        Raises ValueError when a shard is damaged or not the one that was planned, Interrupted when
+        the work was stopped.
         """
-        path, name = Path(source.path), source.name
-        check_unchanged(source)
+        unread = threading.Semaphore(UNREAD_BATCHES * self.batch_size)
+        committing = Background(
+            lambda painted: self._commit_all(painted, out), ahead=WINDOWS_ENCODED
+        )
+        try:
+            for window in read_ahead(self._windows(sources), ahead=WINDOWS_AHEAD):
+                outcomes = self._paint_window(window.items, unread)
+                committing.put(
+                    _Painted(source=window.source, outcomes=outcomes, is_last=window.is_last)
+                )
+                yield from committing.ready()
+        except Exception:
+            yield from committing.abandon()
+            raise
+        except BaseException:  # nobody asks for markers any more
+            deque(committing.abandon(), maxlen=0)
+            raise
+        yield from committing.finish()
+
+    def _windows(self, sources: Iterable[InputShard]) -> Iterator[_Window]:
+        """The photographs of all shards; a window never holds those of two."""
+        size = WINDOW_BATCHES * self.batch_size
+        for source in local_copies(sources):
+            check_unchanged(source)
+            found = _chosen(salvage_photographs(Path(source.path)), source.keys)
+            prepared = map_ahead(self.pool, self._prepare, found, ahead=size)
+            while items := list(islice(prepared, size)):
+                yield _Window(source=source, items=items)
+            yield _Window(source=source, is_last=True)
+
+    def _commit_all(self, windows: Iterator[_Painted], out: Path) -> Iterator[Marker]:
+        for first in windows:
+            yield self._commit(first.source, _outcomes(first, windows), out)
+
+    def _commit(self, source: InputShard, outcomes: Iterator[Outcome], out: Path) -> Marker:
+        """Write a shard's labels as they come, then its quarantine, then its marker."""
         errors: list[Quarantined] = []
-        with ShardWriter(out / f"{name}.tar") as writer:
-            for outcome in self._outcomes(path):
+        with ShardWriter(out / f"{source.name}.tar") as writer:
+            for outcome in outcomes:
                 if isinstance(outcome, Quarantined):
                     errors.append(outcome)
                 else:
                     writer.add(outcome.key, outcome.members)
-                self.advance()
-        write_errors(out, name, errors)
+                self.meter.count(quarantined=isinstance(outcome, Quarantined))
+        write_errors(out, source.name, errors)
         marker = Marker(
-            shard=name,
+            shard=source.name,
             size_bytes=writer.size_bytes,
             sha256=writer.sha256,
             ok=writer.count,
@@ -108,26 +184,17 @@ class ShardLabeller:
             versions=self.versions,
         )
         write_marker(out, marker)
-        return marker
+        return self.publish(marker)
 
-    def _outcomes(self, path: Path) -> Iterator[Outcome]:
-        """What became of each photograph, in the order of the shard."""
-        size = WINDOW_BATCHES * self.batch_size
-        prepared = map_ahead(self.pool, self._prepare, read_photographs(path), ahead=size)
-        encoding: list[Future[Outcome]] = []
-        while window := list(islice(prepared, size)):
-            following = self._paint_window(window)
-            yield from (future.result() for future in encoding)
-            encoding = following
-        yield from (future.result() for future in encoding)
-
-    def _prepare(self, photograph: tuple[str, bytes]) -> Photograph | Quarantined:
+    def _prepare(self, photograph: tuple[str, bytes] | Quarantined) -> Photograph | Quarantined:
         """Decode one file and fit it to the teacher."""
+        if isinstance(photograph, Quarantined):
+            return photograph
         key, data = photograph
         try:
             pixels = decode_photograph(data)
             fitted = self.labeller.fit(pixels)
-            if (fitted == fitted[0, 0]).all():
+            if _has_one_color(fitted):
                 raise ValueError("all pixels have one colour")
         except ValueError as error:
             return Quarantined(key, "decode", str(error))
@@ -140,16 +207,23 @@ class ShardLabeller:
             seed=sample_seed(self.job_id, key),
         )
 
-    def _paint_window(self, window: Sequence[Photograph | Quarantined]) -> list[Future[Outcome]]:
+    def _paint_window(
+        self, window: Sequence[Photograph | Quarantined], unread: threading.Semaphore
+    ) -> list[Future[Outcome]]:
         """Paint a window batch by batch, and have its labels encoded in the pool."""
         outcomes: dict[str, Future[Outcome]] = {}
         for batch in batches_by_size(window, self.batch_size):
             if self.stopped():
                 raise Interrupted
+            for _ in batch:
+                unread.acquire()
             pixels = [photograph.pixels for photograph in batch]
-            paintings = self.labeller.paint(pixels, [photograph.seed for photograph in batch])
+            with self.meter.painting():
+                paintings = self.labeller.paint(pixels, [photograph.seed for photograph in batch])
             for photograph, painted in zip(batch, paintings, strict=True):
-                outcomes[photograph.key] = self.pool.submit(self._read, photograph, painted)
+                reading = self.pool.submit(self._read, photograph, painted)
+                reading.add_done_callback(lambda _: unread.release())
+                outcomes[photograph.key] = reading
         return [
             _done(item) if isinstance(item, Quarantined) else outcomes[item.key] for item in window
         ]
@@ -157,11 +231,10 @@ class ShardLabeller:
     def _read(self, photograph: Photograph, painted: Any) -> Outcome:
         """Read what was painted for one photograph, and encode its labels."""
         try:
-            planes = self.labeller.read(painted)
+            labels = self.labeller.read(painted).with_record(self._record(photograph))
+            return Labelled(photograph.key, encode_labels(labels))
         except ValueError as error:
             return Quarantined(photograph.key, "label", str(error))
-        labels = planes.with_record(self._record(photograph))
-        return Labelled(photograph.key, encode_labels(labels))
 
     def _record(self, photograph: Photograph) -> Record:
         return Record(
@@ -175,6 +248,31 @@ class ShardLabeller:
             versions=self.versions,
             **self.labeller.provenance(),
         )
+
+
+def _has_one_color(pixels: np.ndarray) -> bool:
+    """Whether all pixels (H, W, 3) are alike; of most photographs the first row tells."""
+    return bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0]).all())
+
+
+def _outcomes(first: _Painted, rest: Iterator[_Painted]) -> Iterator[Outcome]:
+    """What became of each photograph of one shard, in its order."""
+    window = first
+    while True:
+        yield from (outcome.result() for outcome in window.outcomes)
+        if window.is_last:
+            return
+        window = next(rest)
+
+
+def _chosen(
+    found: Iterator[tuple[str, bytes] | Quarantined], keys: Collection[str] | None
+) -> Iterator[tuple[str, bytes] | Quarantined]:
+    """All that was found in a shard, or the photographs of some keys alone."""
+    if keys is None:
+        return found
+    wanted = set(keys)
+    return (item for item in found if not isinstance(item, Quarantined) and item[0] in wanted)
 
 
 def batches_by_size(

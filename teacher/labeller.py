@@ -10,6 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from teacher.painters import Teacher
+from teacher.painters.card import TeacherCard
+from teacher.painters.runtime import Runtime
+from teacher.predictors.card import PredictorCard
 from teacher.sample import Labels, Record
 
 
@@ -64,7 +67,7 @@ class Labeller(Protocol):
         """
         ...
 
-    def read(self, painted: Any) -> LabelPlanes:
+    def read(self, painted: Any, /) -> LabelPlanes:
         """The labels of one photograph from its item. Raises ValueError if there are none."""
         ...
 
@@ -74,18 +77,34 @@ class Labeller(Protocol):
         ...
 
 
+def require_tasks(card: TeacherCard | PredictorCard, tasks: Sequence[str]) -> None:
+    """Raise ValueError for a task that a teacher does not label, and say what would change that."""
+    for task in tasks:
+        if task not in card.tasks:
+            classes = ", classes and their palette" if task == "segment" else ""
+            advice = f"; its teacher.json would need an instruction{classes} for it"
+            raise ValueError(
+                f"the teacher {card.name} does not label {task}: {', '.join(card.tasks)}"
+                + (advice if isinstance(card, TeacherCard) else "")
+            )
+
+
 def build_labeller(
     teacher: Teacher,
     tasks: Sequence[str],
     votes: int = 1,
-    *,
-    device: str = "cpu",
-    dtype: str = "float32",
+    **runtime: Any,
 ) -> Labeller:
     """Load a teacher's networks and label with them.
 
+    A painter's paintings are read as labels; a predictor answers with labels itself.
+    runtime: fields of teacher.painters.runtime.Runtime: device, dtype, compile, ...
     Raises ValueError for tasks, votes, a device or a dtype that are not there.
     """
     from teacher.label import TeacherLabeller
+    from teacher.predictors.labeller import PredictorLabeller
 
-    return TeacherLabeller(teacher.painter(device=device, dtype=dtype), tasks, votes)
+    options = Runtime(**runtime)
+    if isinstance(teacher.card, PredictorCard):
+        return PredictorLabeller(teacher.predictor(options), tasks, votes)
+    return TeacherLabeller(teacher.painter(options), tasks, votes)

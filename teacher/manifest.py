@@ -10,8 +10,6 @@ from typing import Any
 
 from teacher.atomic import write_atomically
 from teacher.members import PHOTO_SUFFIXES
-from teacher.provenance import sha256_file
-from teacher.shard_tar import read_photographs
 from teacher.strict_json import (
     check_integer,
     check_schema,
@@ -30,17 +28,23 @@ class InputShard:
     """One shard of photographs as it was when the job was planned."""
 
     path: str
-    """Absolute path."""
+    """Absolute path, or URL."""
     size_bytes: int
     sha256: str
     count: int
-    """Photographs in it."""
+    """Photographs in it, or of `keys`."""
+    keys: tuple[str, ...] | None = None
+    """Only these, in the order of the shard; None for all. See teacher.relabel."""
 
     def __post_init__(self) -> None:
         check_text("path", self.path)
         check_integer("size_bytes", self.size_bytes, low=1)
         check_sha256("sha256", self.sha256)
         check_integer("count", self.count, low=1)
+        if self.keys is not None:
+            object.__setattr__(self, "keys", tuple(self.keys))  # JSON has lists
+            if len(self.keys) != self.count:
+                raise ValueError(f"keys: expected {self.count}, found {len(self.keys)}")
 
     @property
     def name(self) -> str:
@@ -66,7 +70,10 @@ class Manifest:
 
 def plan_job_id(inputs: Sequence[InputShard], config: Mapping[str, Any]) -> str:
     """16 hex digits that follow from what goes in, but not from where it lies."""
-    shards = [[shard.name, shard.sha256, shard.count] for shard in inputs]
+    shards = [
+        [shard.name, shard.sha256, shard.count, *([shard.keys] if shard.keys else [])]
+        for shard in inputs
+    ]
     plan = json.dumps([shards, dict(config)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(plan.encode()).hexdigest()[:16]
 
@@ -97,35 +104,21 @@ def image_shards(path: Path) -> list[Path]:
     raise ValueError(f"{path}: expected shards (*.tar or images/*.tar), found none{hint}")
 
 
-def plan_inputs(paths: Path | Sequence[Path]) -> tuple[InputShard, ...]:
-    """Measure the shards of a folder, of a file, or of several, in the order given.
-
-    Raises ValueError when a shard holds no photograph or is damaged, or two have one name.
-    """
-    sources = [paths] if isinstance(paths, Path) else paths
-    shards = [shard for source in sources for shard in image_shards(source)]
-    names = [shard.stem for shard in shards]
-    if twice := [shard for shard in shards if names.count(shard.stem) > 1]:
-        raise ValueError(f"{twice[1]}: same shard name as {twice[0]}; their labels would collide")
-    return tuple(inspect_shard(shard) for shard in shards)
-
-
-def inspect_shard(path: Path) -> InputShard:
-    """Read a shard through and measure it. Raises ValueError when it is damaged or empty."""
-    count = sum(1 for _ in read_photographs(path))
-    if not count:
-        raise ValueError(
-            f"{path}: an empty shard: expected members KEY.jpg, .jpeg, .png or .webp, found none"
-        )
-    return InputShard(str(path.resolve()), path.stat().st_size, sha256_file(path), count)
-
-
 def write_manifest(folder: Path, manifest: Manifest) -> Path:
     """Write FOLDER/manifest.json, all or nothing. Inverse: read_manifest."""
     path = folder / MANIFEST_NAME
-    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, manifest_to_json(manifest))
     return path
+
+
+def manifest_to_json(manifest: Manifest) -> bytes:
+    """The bytes of a manifest's file. Inverse: manifest_from_json."""
+    fields = asdict(manifest)
+    for shard in fields["inputs"]:
+        if shard["keys"] is None:
+            del shard["keys"]
+    text = json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -137,13 +130,18 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         raise FileNotFoundError(f"{path}: not found; expected the plan of a labelling job")
+    return manifest_from_json(path.read_bytes(), path)
+
+
+def manifest_from_json(data: bytes, where: str | Path) -> Manifest:
+    """Inverse of manifest_to_json. Raises ValueError naming `where` and the field."""
     try:
-        return _manifest_from_json(parse_object(path.read_bytes()))
+        return _from_object(parse_object(data))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{where}: {error}") from error
 
 
-def _manifest_from_json(fields: dict[str, Any]) -> Manifest:
+def _from_object(fields: dict[str, Any]) -> Manifest:
     check_schema(fields.get("schema"), MANIFEST_SCHEMA)
     inputs = fields.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(item, dict) for item in inputs):

@@ -8,6 +8,9 @@ from pathlib import Path
 from teacher.atomic import write_atomically
 from teacher.strict_json import check_integer, check_sha256, check_text, from_fields, parse_object
 
+DONE, ERRORS = ".done.json", ".errors.jsonl"
+"""What follows a shard's name in the names of its marker and its quarantine."""
+
 
 @dataclass(frozen=True)
 class Marker:
@@ -51,9 +54,22 @@ class Quarantined:
 def write_marker(folder: Path, marker: Marker) -> Path:
     """Declare a shard complete, after its tar and its quarantine. Inverse: read_marker."""
     path = _marker_path(folder, marker.shard)
-    text = json.dumps(asdict(marker), indent=2, sort_keys=True, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n")
+    write_atomically(path, marker_to_json(marker))
     return path
+
+
+def marker_to_json(marker: Marker) -> bytes:
+    """The bytes of a marker's file. Inverse: marker_from_json."""
+    text = json.dumps(asdict(marker), indent=2, sort_keys=True, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def marker_from_json(data: bytes, where: str | Path) -> Marker:
+    """Inverse of marker_to_json. Raises ValueError naming `where` when it is damaged."""
+    try:
+        return from_fields(Marker, parse_object(data))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}; delete it to label the shard again") from error
 
 
 def read_marker(folder: Path, shard_name: str) -> Marker | None:
@@ -62,12 +78,11 @@ def read_marker(folder: Path, shard_name: str) -> Marker | None:
     shard_name: with or without `.tar`, here and below.
     """
     path = _marker_path(folder, shard_name)
-    if not path.exists():
-        return None
     try:
-        return from_fields(Marker, parse_object(path.read_bytes()))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; delete it to label the shard again") from error
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return marker_from_json(data, path)
 
 
 def is_committed(folder: Path, shard_name: str, job_id: str | None = None) -> bool:
@@ -77,6 +92,26 @@ def is_committed(folder: Path, shard_name: str, job_id: str | None = None) -> bo
         return False
     shard = folder / f"{_stem(shard_name)}.tar"
     return shard.is_file() and shard.stat().st_size == marker.size_bytes
+
+
+def has_marker(folder: Path, shard_name: str) -> bool:
+    """Whether there is a marker, whatever it says."""
+    return _marker_path(folder, shard_name).is_file()
+
+
+def marker_time_s(folder: Path, shard_name: str) -> float:
+    """When a shard was done, in seconds since 1970 by the clock of the file system."""
+    return _marker_path(folder, shard_name).stat().st_mtime
+
+
+def delete_shard(folder: Path, shard_name: str) -> None:
+    """Delete a label shard, so that the next run of its job writes it again.
+
+    The marker goes first: at no moment does one stand for labels that are not there.
+    """
+    _marker_path(folder, shard_name).unlink(missing_ok=True)
+    (folder / f"{_stem(shard_name)}.tar").unlink(missing_ok=True)
+    _errors_path(folder, shard_name).unlink(missing_ok=True)
 
 
 def write_errors(folder: Path, shard_name: str, errors: Sequence[Quarantined]) -> Path | None:
@@ -93,13 +128,17 @@ def write_errors(folder: Path, shard_name: str, errors: Sequence[Quarantined]) -
 def read_errors(folder: Path, shard_name: str) -> list[Quarantined]:
     """Inverse of write_errors. Raises ValueError naming file and line when it is damaged."""
     path = _errors_path(folder, shard_name)
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return errors_from_lines(path.read_bytes(), path) if path.exists() else []
+
+
+def errors_from_lines(data: bytes, where: str | Path) -> list[Quarantined]:
+    """The quarantine in the bytes of its file. Raises ValueError as read_errors does."""
     errors = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             errors.append(from_fields(Quarantined, parse_object(line)))
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from error
+            raise ValueError(f"{where}, line {number}: {error}") from error
     return errors
 
 
@@ -108,8 +147,8 @@ def _stem(shard_name: str) -> str:
 
 
 def _marker_path(folder: Path, shard_name: str) -> Path:
-    return folder / f"{_stem(shard_name)}.done.json"
+    return folder / f"{_stem(shard_name)}{DONE}"
 
 
 def _errors_path(folder: Path, shard_name: str) -> Path:
-    return folder / f"{_stem(shard_name)}.errors.jsonl"
+    return folder / f"{_stem(shard_name)}{ERRORS}"

@@ -76,9 +76,9 @@ def measure_codecs(config: CodecsConfig) -> NoiseTable:
 def autoencoder_noise(config: CodecsConfig) -> Noise:
     """The round trip through a teacher's autoencoder, as noise on paintings."""
     from teacher.painters import load_painter
-    from teacher.painters.flux_control import FluxControlPainter
+    from teacher.painters.flow import FlowPainter
 
-    painter = cast(FluxControlPainter, load_painter(config.teacher, device=config.device))
+    painter = cast(FlowPainter, load_painter(config.teacher, device=config.device))
     if config.size_px % painter.card.multiple_px:
         raise ValueError(
             f"codecs: --size_px must be a multiple of {painter.card.multiple_px} px for the teacher"

@@ -8,9 +8,11 @@ blue. Source: arXiv 2604.20329 v3, section 3; mind the sign of x.
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from teacher.rgb import LEVELS, as_levels
+from teacher.vectors import length
 
 SIGNS = np.array([-1, 1, 1], np.float32)
 """R = (1 - x) / 2, G = (1 + y) / 2, B = (1 + z) / 2."""
@@ -52,12 +54,12 @@ def decode_normals(rgb: np.ndarray) -> DecodedNormals:
 
     Inverse: encode_normals. Raises ValueError as teacher.rgb.as_levels does.
     """
-    vector = COMPONENT[as_levels(np.asarray(rgb))]
-    vector *= SIGNS
-    length = np.sqrt(np.einsum("...i,...i->...", vector, vector))
-    scale = np.divide(1, length, out=np.zeros_like(length), where=length >= UNKNOWN_LENGTH)
+    levels = np.ascontiguousarray(as_levels(np.asarray(rgb)))  # OpenCV misreads some strides
+    vector = cv2.LUT(levels.reshape(-1, 1, 3), SIGNED_COMPONENT).reshape(levels.shape)
+    painted = length(vector)
+    scale = np.where(painted >= UNKNOWN_LENGTH, 1 / np.maximum(painted, UNKNOWN_LENGTH), 0)
     vector *= scale[..., None]
-    return DecodedNormals(vector, length)
+    return DecodedNormals(vector, painted)
 
 
 def _check_vectors(normal: np.ndarray) -> None:
@@ -71,6 +73,8 @@ def _check_vectors(normal: np.ndarray) -> None:
 
 COMPONENT = np.linspace(-1, 1, LEVELS + 1, dtype=np.float32)
 """Level of a channel -> component before its sign, -1..1."""
+SIGNED_COMPONENT = (COMPONENT[:, None] * SIGNS)[None]
+"""(1, 256, 3): level of each channel -> component."""
 
 Convention = Literal["camera", "opencv", "dsine"]
 """The axes in which normals are kept.

@@ -45,7 +45,8 @@ def decode_photograph(data: bytes, *, max_pixels: int = MAX_PHOTO_PIXELS) -> np.
     Gray is repeated in three channels; of 16 bits the upper 8 are kept; CMYK is converted without
     a profile; what is transparent is laid over white. Colour profiles are not applied: a device
     that runs the student will not apply them either. Of a multi-picture JPEG (phones write them)
-    the first picture is taken. EXIF that cannot be read counts as none.
+    the first picture is taken. EXIF that cannot be read counts as none. A PNG file that is whole,
+    but whose compressed rows end early, is black from there on: Pillow does not tell.
 
     Raises ValueError with the reason: no such image, truncated or damaged, animated, or more than
     max_pixels (judged by the header, before anything is decoded).

@@ -1,38 +1,44 @@
 """The plan of a labelling job: which shards, and that a resumed job is still the same one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from teacher.manifest import MANIFEST_NAME
-from teacher.progress import track
-from teacher.sample import PHOTO_SUFFIXES
-from teacher.shards import (
-    InputShard,
-    Manifest,
-    image_shards,
-    inspect_shard,
-    pack_photographs,
-    plan_job_id,
-    read_manifest,
-    write_manifest,
-)
+from teacher.manifest import InputShard, Manifest, plan_job_id
+from teacher.measure import measure_shards
+from teacher.members import PHOTO_SUFFIXES
+from teacher.packing import pack_photographs
+from teacher.place import Place
+from teacher.remote import is_url, local_path
+from teacher.sources import Source, find_sources
+
+Shard = TypeVar("Shard")
+
+SHOWN_CHANGES = 5
+"""Shards that came, went or changed which an error message names."""
 
 
-def photograph_shards(images: Path, packed: Path) -> list[Path]:
+def photograph_shards(images: str | Path, packed: Path | None) -> list[Source]:
     """The shards to label: those of `images`, or its loose photographs packed into `packed`.
 
+    images: as in find_sources, or a folder of image files, which needs `packed`.
     Raises FileNotFoundError or ValueError when there are neither.
     """
-    if not _holds_loose_photographs(images):
-        return image_shards(images)
-    if packed.resolve() == images.resolve():
+    folder = local_path(images)
+    if is_url(images) or not _holds_loose_photographs(folder):
+        return find_sources(images)
+    if packed is None:
+        raise ValueError(
+            f"{images} holds loose photographs: name a folder for their shards with --packed"
+        )
+    if packed.resolve() == folder.resolve():
         raise ValueError(
             f"{images} holds loose photographs, and their shards would go to the same folder: "
             "name another one with --packed"
         )
-    return pack_photographs(images, packed)
+    pack_photographs(folder, packed)
+    return find_sources(packed)
 
 
 def _holds_loose_photographs(images: Path) -> bool:
@@ -42,44 +48,53 @@ def _holds_loose_photographs(images: Path) -> bool:
     return any(file.suffix[1:].lower() in PHOTO_SUFFIXES for file in images.rglob("*"))
 
 
-def make_label_folder(out: Path) -> None:
-    """Create the folder of the label shards unless it is there. Raises ValueError for a file."""
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file: --out names the folder of the label shards")
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def plan_job(shards: Sequence[Path], out: Path, config: Mapping[str, Any]) -> Manifest:
+def plan_job(
+    sources: Sequence[Source],
+    place: Place,
+    config: Mapping[str, Any],
+    *,
+    measure: Callable[[Sequence[Source], Path], tuple[InputShard, ...]] = measure_shards,
+) -> Manifest:
     """Freeze the plan in OUT/manifest.json, or take up the one that is there.
 
     config: JSON values, everything besides the photographs that decides a label.
     The manifest that is returned names the shards where they lie now.
     Raises ValueError saying what differs when the folder belongs to another job.
     """
-    if (out / MANIFEST_NAME).exists():
-        return _resume(shards, out, config)
-    _refuse_strangers(out)
-    inputs = tuple(inspect_shard(path) for path in track(shards, "reading shards"))
-    manifest = Manifest(plan_job_id(inputs, config), inputs, config)
-    write_manifest(out, manifest)
-    return manifest
+    planned = place.read_manifest() or _planned_meanwhile(place)
+    if planned is None:
+        inputs = measure(sources, place.notes)
+        manifest = Manifest(plan_job_id(inputs, config), inputs, config)
+        frozen = place.freeze(manifest)
+        place.notes.unlink(missing_ok=True)
+        if frozen:
+            return manifest
+        planned = place.read_manifest() or manifest  # another process was first
+    return _resume(planned, sources, place, config)
 
 
-def _refuse_strangers(out: Path) -> None:
-    """Labels that no job planned, such as ground truth, are not to be overwritten."""
-    for stranger in sorted(out.glob("*.tar")):
-        raise ValueError(f"{stranger} is not of a labelling job: give --out another folder")
+def _planned_meanwhile(place: Place) -> Manifest | None:
+    """None for a place without labels. Raises ValueError for labels that no job planned, such as
+    ground truth: they are not to be overwritten."""
+    strangers = place.tars()
+    planned = place.read_manifest() if strangers else None
+    if strangers and planned is None:
+        raise ValueError(
+            f"{place}/{strangers[0]} is not of a labelling job: give --out another folder"
+        )
+    return planned
 
 
-def _resume(shards: Sequence[Path], out: Path, config: Mapping[str, Any]) -> Manifest:
-    manifest = read_manifest(out)
-    changes = _config_changes(manifest.config, config) + _input_changes(manifest.inputs, shards)
+def _resume(
+    manifest: Manifest, sources: Sequence[Source], place: Place, config: Mapping[str, Any]
+) -> Manifest:
+    changes = _config_changes(manifest.config, config) + _input_changes(manifest.inputs, sources)
     if changes:
         raise ValueError(
-            f"{out} belongs to another job ({'; '.join(changes)}): "
+            f"{place} belongs to another job ({'; '.join(changes)}): "
             "go on with what it was begun with, or give --out another folder"
         )
-    places = {path.stem: str(path.resolve()) for path in shards}
+    places = {source.name: source.place for source in sources}
     return replace(
         manifest, inputs=tuple(replace(shard, path=places[shard.name]) for shard in manifest.inputs)
     )
@@ -105,25 +120,24 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _input_changes(planned: Sequence[InputShard], shards: Sequence[Path]) -> list[str]:
+def _input_changes(planned: Sequence[InputShard], sources: Sequence[Source]) -> list[str]:
     """Shards that came, went or changed their size; contents are checked when their turn comes."""
     before = {shard.name: shard.size_bytes for shard in planned}
-    after = {path.stem: path.stat().st_size for path in shards}
-    came = [f"shard {name} is new" for name in sorted(after.keys() - before.keys())]
-    went = [f"shard {name} is gone" for name in sorted(before.keys() - after.keys())]
-    both = sorted(before.keys() & after.keys())
-    return (
-        came
-        + went
-        + [
+    after = {source.name: source.size_bytes for source in sources}
+    changes = [
+        *(f"shard {name} is new" for name in sorted(after.keys() - before.keys())),
+        *(f"shard {name} is gone" for name in sorted(before.keys() - after.keys())),
+        *(
             f"shard {name} had {before[name]} bytes and has {after[name]}"
-            for name in both
+            for name in sorted(before.keys() & after.keys())
             if before[name] != after[name]
-        ]
-    )
+        ),
+    ]
+    more = len(changes) - SHOWN_CHANGES
+    return changes[:SHOWN_CHANGES] + ([f"and {more} more shards"] if more > 0 else [])
 
 
-def select_shards(inputs: Sequence[InputShard], positions: str | None) -> tuple[InputShard, ...]:
+def select_shards(inputs: Sequence[Shard], positions: str | None) -> tuple[Shard, ...]:
     """The shards at positions "A-B" (from 0, B included) or "A"; all of them for None.
 
     Raises ValueError for another form and for positions that are not there.

@@ -18,6 +18,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from teacher.vectors import length
+
 DEPTH_KINDS = ("metric", "affine")
 DEPTH_UNKNOWN = 0
 DEPTH_SKY = 65535
@@ -31,6 +33,13 @@ IGNORE_ID_16 = 65535
 """The same in 16 bits."""
 PNG_LEVEL = 1
 """zlib level: encoding dominates the CPU time of labelling, and level 6 takes 4 times as long."""
+PNG_OPTIONS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_PAETH),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
+"""One filter for all rows instead of the best of five for each, and only runs looked for: 1.4 to
+1.7 times as fast, and labels of the embedded teacher are a tenth smaller."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY_16, RGB_8, PALETTE_8 = (16, 0), (8, 2), (8, 3)
 """Bit depth and colour type, as in a PNG header."""
@@ -133,9 +142,10 @@ def encode_normals(normal: np.ndarray) -> bytes:
     Inverse: decode_normals, within 0.4 degrees.
     Raises ValueError where a vector is neither zero nor of length 1 (within 0.01).
     """
-    length = _checked_length(normal, tolerance=0.01)
-    codes = np.rint((normal.astype(np.float32) + 1) * 127.5).clip(0, 255).astype(np.uint8)
-    codes[length == 0] = 0
+    found = _checked_length(normal.astype(np.float32, copy=False), tolerance=0.01)
+    codes = np.rint((normal.astype(np.float32, copy=False) + 1) * 127.5)
+    codes = codes.clip(0, 255).astype(np.uint8)
+    codes[found == 0] = 0
     return _encode_cv2(codes)
 
 
@@ -145,22 +155,22 @@ def decode_normals(data: bytes, size: tuple[int, int]) -> np.ndarray:
     codes = _decode_cv2(data, (*size, 3), np.uint8)
     normal = codes.astype(np.float32) / np.float32(127.5) - 1
     normal[~codes.any(axis=-1)] = 0
-    length = _checked_length(normal, tolerance=0.05)
-    length[length == 0] = 1
-    return normal / length[..., None]
+    found = _checked_length(normal, tolerance=0.05)
+    found[found == 0] = 1
+    return normal / found[..., None]
 
 
 def _checked_length(normal: np.ndarray, *, tolerance: float) -> np.ndarray:
     """Lengths of the vectors, (H, W) float32; ValueError where one is neither 0 nor about 1."""
-    length = np.sqrt(np.einsum("...i,...i->...", normal, normal, dtype=np.float32))
-    wrong = ~((length == 0) | (np.abs(length - 1) <= tolerance))
+    found = length(normal)
+    wrong = ~((found == 0) | (np.abs(found - 1) <= tolerance))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
             f"normals: expected vectors of length 1, or 0 where unknown; "
-            f"found length {length[row, column]:.4g} at row {row}, column {column}"
+            f"found length {found[row, column]:.4g} at row {row}, column {column}"
         )
-    return length
+    return found
 
 
 def encode_classes(segment: np.ndarray) -> bytes:
@@ -261,8 +271,7 @@ def _encode_cv2(pixels: np.ndarray) -> bytes:
     """Gray (H, W) uint16 or RGB (H, W, 3) uint8 as PNG."""
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
-    done, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels), options)
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(pixels), PNG_OPTIONS)
     assert done, "OpenCV refused an array that this file checked"
     return encoded.tobytes()
 

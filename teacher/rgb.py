@@ -75,13 +75,15 @@ def _two_nearest(channels: np.ndarray, colors: np.ndarray) -> tuple[np.ndarray, 
 
     Whole numbers below 2^24 are exact in float32, and so is this matrix product.
     """
-    points, centres = channels.astype(np.float32), colors.astype(np.float32)
-    offsets = (centres**2).sum(axis=1)[:, None]
-    apart = offsets - (2 * centres) @ points  # (K, N): squared distance less |point|^2
+    points = channels.astype(np.float32, order="C")
+    centres = colors.astype(np.float32)
+    apart = (-2 * centres) @ points  # (K, N): squared distance less |point|^2, once centred
+    apart += (centres**2).sum(axis=1)[:, None]
     best, second = apart[0].copy(), np.full_like(apart[0], np.inf)
     index = np.zeros(channels.shape[1], np.intp)
+    worse = np.empty_like(best)
     for row, candidate in enumerate(apart[1:], start=1):
-        index[candidate < best] = row
-        np.minimum(second, np.maximum(best, candidate), out=second)
+        np.copyto(index, row, where=candidate < best)
+        np.minimum(second, np.maximum(best, candidate, out=worse), out=second)
         np.minimum(best, candidate, out=best)
     return index, np.stack([best, second]) + (points**2).sum(axis=0)

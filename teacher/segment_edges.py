@@ -6,17 +6,19 @@ the colour of a class that is not there: a line of "tree" between road and pavem
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
-from teacher.depth_edges import STEPS, blend_share
+from teacher.depth_edges import STEPS, blend_share, true_pixels
 from teacher.palette import DecodedSegments, Palette
 from teacher.rgb import as_levels
+from teacher.vectors import dot
 
 REACH_PX = (1, 2)
 """Distances at which the two classes are looked for: a blur is a few pixels wide."""
 OFF_LINE_LEVELS = 32.0
 """A colour this near to the straight line between two neighbours' may be their blend."""
-OWN_COLOR_LEVELS = 16.0
+OWN_COLOR_LEVELS = 16
 """A colour this near to that of its own class is no blend: thin things stay."""
 
 
@@ -34,14 +36,14 @@ def sharpen_segments(
     Returns the ids (H, W), changed at blends, with the margin as it was.
     Raises ValueError when the sizes do not match, and as teacher.rgb.as_levels does.
     """
-    levels = as_levels(rgb)
+    levels = np.ascontiguousarray(as_levels(rgb))
     ids = decoded.ids
     if levels.ndim != 3 or ids.shape != levels.shape[:2] or not ids.size:
         raise ValueError(
             f"expected a painting (H, W, 3) and its classes (H, W), found {levels.shape} and"
             f" {ids.shape}; pass one painting at a time"
         )
-    rows, columns = np.nonzero(_may_blend(levels, ids, palette))
+    rows, columns = true_pixels(_may_blend(levels, ids, palette))
     color, own = levels[rows, columns].astype(np.float32), ids[rows, columns]
     chosen, least = own.copy(), np.full(len(rows), OFF_LINE_LEVELS, np.float32)
     for down, right in ((r * down, r * right) for down, right in STEPS for r in REACH_PX):
@@ -59,8 +61,9 @@ def sharpen_segments(
 
 def _may_blend(levels: np.ndarray, ids: np.ndarray, palette: Palette) -> np.ndarray:
     """(H, W) bool: pixels away from the colour of their class."""
-    apart = levels.astype(np.float32) - palette.colors.astype(np.float32)[ids]
-    return np.einsum("hwc,hwc->hw", apart, apart) > OWN_COLOR_LEVELS**2
+    own = cv2.merge([np.take(channel, ids) for channel in palette.colors.T])
+    apart = np.minimum(cv2.absdiff(levels, own), OWN_COLOR_LEVELS + 1).astype(np.uint16)
+    return dot(apart, apart) > OWN_COLOR_LEVELS**2
 
 
 def _clipped(

@@ -60,7 +60,7 @@ def _plain_members(
     keys: set[str] = set()
     dotted: dict[str, str] = {}
     for info in tar:
-        _check_safe(info)
+        check_safe(info)
         if info.isdir():
             continue
         suffix = PurePosixPath(info.name).name.partition(".")[2].lower()
@@ -75,7 +75,8 @@ def _plain_members(
         raise ValueError(f"member {lost[0]!r}: expected a key without a dot; rename the file")
 
 
-def _check_safe(info: tarfile.TarInfo) -> None:
+def check_safe(info: tarfile.TarInfo) -> None:
+    """Raise ValueError for a member that is no plain file or folder inside the shard."""
     path = PurePosixPath(info.name)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"member {info.name!r}: a path that leaves the shard; refused")

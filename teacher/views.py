@@ -12,6 +12,7 @@ import numpy as np
 
 from teacher.painters import Painter
 from teacher.painters.card import TeacherCard, segment_instruction
+from teacher.predictors.card import PredictorCard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +33,21 @@ class View:
         return segment_instruction(self.legend) if task == "segment" else task
 
 
-def plan_views(card: TeacherCard, tasks: Sequence[str], votes: int) -> tuple[View, ...]:
+def plan_views(
+    card: TeacherCard | PredictorCard, tasks: Sequence[str], votes: int
+) -> tuple[View, ...]:
     """The first `votes` views: every second one mirrored, the legends in turn.
 
-    A painter that starts from zeros ignores seeds, so that it has only two views of depth and
+    A teacher without noise at the start ignores seeds, so that it has only two views of depth and
     normals, and two for each legend of the classes: what would be painted twice is left out.
     Raises ValueError for fewer than one vote and for more votes than there are different views.
     """
-    legends = len(card.legends) if "segment" in tasks else 1
-    seeded = card.start != "zeros"
+    legends = card.legend_count if "segment" in tasks else 1
     if votes < 1:
         raise ValueError(f"--votes must be at least 1, found {votes}")
-    if not seeded and votes > 2 * legends:
+    if not card.seeded and votes > 2 * legends:
         raise ValueError(
-            f"--votes {votes}: the teacher {card.name} paints the same from every seed, so it has "
+            f"--votes {votes}: the teacher {card.name} answers the same to every seed, so it has "
             f"only {2 * legends} different views: as it is and mirrored, for each legend"
         )
     painted: set[tuple] = set()
@@ -54,7 +56,8 @@ def plan_views(card: TeacherCard, tasks: Sequence[str], votes: int) -> tuple[Vie
         mirrored = number % 2 == 1
         legend = (number // 2 + mirrored * (legends // 2)) % legends
         alike = {
-            task: (task, mirrored, number * seeded, legend * (task == "segment")) for task in tasks
+            task: (task, mirrored, number * card.seeded, legend * (task == "segment"))
+            for task in tasks
         }
         new = tuple(task for task in tasks if alike[task] not in painted)
         painted.update(alike.values())

@@ -50,18 +50,62 @@ def vote_depth(depth_m: np.ndarray) -> DepthVote:
     if len(depth_m) == 1:
         return DepthVote(depth_m[0], np.zeros(depth_m.shape[1:], np.float32))
     known = depth_m > 0
-    sky = np.isposinf(depth_m).sum(axis=0)
+    low, high = _middle_two(depth_m, known)
+    voted = np.sqrt(low) * np.sqrt(high)
+    return DepthVote(voted, _mean_distance(_log_depth(depth_m), _log_depth(voted), known))
+
+
+def vote_affine_depth(depth: np.ndarray) -> DepthVote:
+    """The median of depths (K, H, W) whose scale and shift are unknown, as the first has them.
+
+    The others are aligned to the first, as Marigold's ensembles are; NaN = unknown, +inf = sky, and
+    both vote as in vote_depth. The spread is in units of the first depth, at most 1 for each vote.
+    """
+    if len(depth) == 1:
+        return DepthVote(depth[0], np.zeros(depth.shape[1:], np.float32))
+    aligned = np.stack([depth[0], *(align_depth(other, depth[0]) for other in depth[1:])])
+    low, high = _middle_two(aligned, ~np.isnan(aligned))
+    voted = (low + high) / 2
+    near, far = (np.nan_to_num(plane.clip(0, 1)) for plane in (aligned, voted))
+    return DepthVote(voted, _mean_distance(near, far, ~np.isnan(aligned)))
+
+
+def align_depth(depth: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Depth with the scale and the shift that bring it closest to another one, by least squares.
+
+    depth, target: (H, W); pixels that are finite in both count. The scale is never negative: near
+    stays near, and a depth that says the opposite of the target becomes flat.
+    """
+    finite = np.isfinite(depth)
+    both = finite & np.isfinite(target)
+    if not both.any():
+        return depth
+    x, y = depth[both].astype(np.float64), target[both].astype(np.float64)
+    centred = x - x.mean()
+    scale = max(0.0, float(centred @ y) / max(float(centred @ centred), np.finfo(float).tiny))
+    aligned = depth.copy()
+    aligned[finite] = scale * depth[finite] + (y.mean() - scale * x.mean())
+    return aligned
+
+
+def _middle_two(depth: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middle two of the finite votes (K, H, W), both +inf = sky or NaN = nobody knows."""
+    sky = np.isposinf(depth).sum(axis=0)
     voters = known.sum(axis=0)
-    ordered = np.sort(np.where(known, depth_m, np.inf), axis=0)  # sky and unknown come last
+    ordered = np.sort(np.where(known, depth, np.inf), axis=0)  # sky and unknown come last
     finite = voters - sky
     low, high = (
         np.take_along_axis(ordered, middle.clip(0)[None], axis=0)[0]
         for middle in ((finite - 1) // 2, finite // 2)
     )
-    median = np.where(2 * sky > voters, np.float32(np.inf), np.sqrt(low) * np.sqrt(high))
-    voted = np.where(voters > 0, median, np.float32(np.nan))
-    apart = np.where(known, np.abs(_log_depth(depth_m) - _log_depth(voted)), 0).sum(axis=0)
-    return DepthVote(voted, (apart / voters.clip(1)).astype(np.float32))
+    beyond = np.where(voters > 0, np.float32(np.inf), np.float32(np.nan))
+    none = (2 * sky > voters) | (voters == 0)
+    return np.where(none, beyond, low), np.where(none, beyond, high)
+
+
+def _mean_distance(votes: np.ndarray, result: np.ndarray, known: np.ndarray) -> np.ndarray:
+    apart = np.where(known, np.abs(votes - result), 0).sum(axis=0)
+    return (apart / known.sum(axis=0).clip(1)).astype(np.float32)
 
 
 def _log_depth(depth_m: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ SIZES = ((40, 60), (32, 32), (60, 40))
 """Height and width of the photographs, in turn."""
 
 
-def write_image_shards(folder: Path) -> Path:
-    """4 shards of 7 photographs in three sizes."""
+def write_image_shards(folder: Path, shards: int = 4) -> Path:
+    """Shards of 7 photographs in three sizes."""
     folder.mkdir()
-    for shard in range(4):
+    for shard in range(shards):
         write_images(
             folder / f"{shard:06d}.tar", {f"s{shard}p{i}": photograph(i) for i in range(7)}
         )
@@ -45,6 +45,6 @@ def label(images: Path, out: Path, teacher: Path, **options: Any) -> JobReport:
 
 
 def shard_bytes(out: Path) -> dict[str, bytes]:
-    """All that a job leaves, but for run.json and the lock."""
-    files = [file for file in sorted(out.iterdir()) if file.name not in ("run.json", ".lock")]
+    """All that a job leaves, but for run.json and the folder of its leases."""
+    files = [file for file in sorted(out.iterdir()) if file.name not in ("run.json", ".leases")]
     return {file.name: file.read_bytes() for file in files}

@@ -52,6 +52,36 @@ def all_samples(root: Path) -> Packed:
     return Packed.stack(shards.once(), len(label_keys(shards.pairs)))
 
 
+def write_newer(root: Path, name: str = "000000", index: int = 2) -> Path:
+    """Another label of one photograph of a set, all of it 50 m away."""
+    photo = make_photo(index, (32, 32))
+    far_m = np.full((32, 32), 50, np.float32)
+    newer = root / "newer"
+    newer.mkdir()
+    with ShardWriter(newer / f"{name}.tar") as shard:
+        labels = make_scene_labels(index, photo, (32, 32), depth_m=far_m)
+        shard.add(f"photo-{index:03d}", encode_labels(labels))
+    return newer
+
+
+def test_newer_labels_of_some_photographs_count(tmp_path: Path) -> None:
+    root = write_set(tmp_path, 5)
+    pairs = match_shards(root, root / "labels", write_newer(root))
+    shards = LabelledShards(pairs, read_facts(pairs, TASKS), (32, 32))
+    samples = Packed.stack(shards.once(), len(label_keys(shards.pairs)))
+    assert samples.keys == ("photo-000", "photo-002", "photo-004", "photo-001", "photo-003")
+    depth = samples.unpack().labels["depth"]
+    is_newer = [torch.allclose(plane, torch.full_like(plane, 50.0), rtol=1e-3) for plane in depth]
+    assert is_newer == [False, True, False, False, False]
+
+
+def test_newer_labels_of_another_shard_are_refused(tmp_path: Path) -> None:
+    root = write_set(tmp_path, 5)
+    newer = write_newer(root, "000009")
+    with pytest.raises(ValueError, match=r"newer: 000009\.tar has no shard of that name in"):
+        match_shards(root, root / "labels", newer)
+
+
 def test_photographs_and_labels_are_joined_by_key(tmp_path: Path) -> None:
     samples = all_samples(write_set(tmp_path, 5))
     assert samples.keys == ("photo-000", "photo-002", "photo-004", "photo-001", "photo-003")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE, write_set
 from tiny import build_teacher
+from tiny_unets import build_predictor
 
 from distill.evaluate import (
     PainterLabeller,
@@ -180,3 +181,58 @@ def test_the_command_explains_a_folder_of_neither_in_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "found neither" in error
+
+
+class Affine(Ruler):
+    """The ruler's depth with another scale and shift, or turned around."""
+
+    name = "affine"
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def predict(self, photographs: np.ndarray) -> list[Prediction]:
+        ruled = [prediction.depth_m for prediction in super().predict(photographs)]
+        return [
+            Prediction(affine_depth=0.2 + self.scale * depth)
+            for depth in ruled
+            if depth is not None
+        ]
+
+
+def test_affine_depth_is_scored_once_it_is_aligned(tmp_path: Path) -> None:
+    write_set(tmp_path, 2)
+    with pytest.raises(
+        ValueError, match="with --alignment none: give one of least_squares, ransac"
+    ):
+        evaluate(Affine(0.1), tmp_path, tmp_path / "labels")
+    with pytest.raises(ValueError, match="with --alignment median: give one of"):
+        evaluate(Affine(0.1), tmp_path, tmp_path / "labels", alignment="median")
+    for scale in (0.1, -0.1):
+        scores = evaluate(Affine(scale), tmp_path, tmp_path / "labels", alignment="least_squares")
+        assert scores["depth"]["delta1"] == 1.0
+        assert scores["depth"]["absrel"] < 0.02
+        assert scores["depth"]["inverted"] == (scale < 0)
+
+
+def test_metric_depth_can_be_aligned_too(tmp_path: Path) -> None:
+    write_set(tmp_path, 2)
+    scores = evaluate(Ruler(), tmp_path, tmp_path / "labels", alignment="median")
+    assert scores["depth"]["inverted"] == 0
+    assert scores["segment"]["miou"] == 1.0
+
+
+def test_the_command_scores_a_predictor_of_affine_depth(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    write_set(tmp_path, 2)
+    folder = build_predictor(tmp_path / "marigold", "marigold-depth")
+    given = ["--images", str(tmp_path), "--labels", str(tmp_path / "labels")]
+    assert main(["evaluate", "--labeller", str(folder), *given]) == 2
+    assert "give one of least_squares" in capsys.readouterr().err
+    aligned = [*given, "--alignment", "least_squares"]
+    assert main(["evaluate", "--labeller", str(folder), *aligned]) == 0
+    assert "depth fitted by least_squares" in capsys.readouterr().out
+    assert main(["evaluate", "--labeller", str(folder), *given, "--alignment", "luck"]) == 2
+    assert "--alignment: expected one of none, median" in capsys.readouterr().err

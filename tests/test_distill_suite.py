@@ -213,6 +213,22 @@ def test_a_labeller_without_a_task_says_so(tmp_path: Path):
     assert rows["rooms", "normal", "pooled"].scores
 
 
+def test_affine_depth_is_scored_by_the_alignments_that_fit_it(tmp_path: Path):
+    class AffineOnly(Oracle):
+        def predict(self, photographs: np.ndarray) -> list[Prediction]:
+            known = [p.depth_m for p in super().predict(photographs)]
+            return [Prediction(affine_depth=0.2 + 0.1 * depth) for depth in known]
+
+    write_imported(tmp_path / "a")
+    rows = rows_of(run(tmp_path, AffineOnly(), tmp_path / "o"))
+    missing = "affine depth: add --alignments '[least_squares]'"
+    assert rows["rooms", "depth", "none"].missing == missing
+    fitted = replace(SETTINGS, alignments=("least_squares", "median"))
+    rows = rows_of(run(tmp_path, AffineOnly(), tmp_path / "o", fitted))
+    assert rows["rooms", "depth", "least_squares"].scores["delta1"] > 0.99
+    assert ("rooms", "depth", "median") not in rows
+
+
 def test_domains_are_parts_with_protocols_of_their_own(tmp_path: Path):
     write_imported(tmp_path / "d", name="diode", domains=("indoor", "outdoor"), official=4)
     runs = run(tmp_path, Oracle(), tmp_path / "o")

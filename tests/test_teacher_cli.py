@@ -97,11 +97,16 @@ def test_an_empty_shard_is_named(data: Path, capsys: pytest.CaptureFixture[str])
     assert "000002.tar: an empty shard" in only_line(capsys)
 
 
-def test_a_truncated_shard_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_truncated_shard_is_labelled_as_far_as_it_goes(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = data / "images" / "000002.tar"
     path.write_bytes(path.read_bytes()[:5000])
-    assert label(data) == 2
-    assert "000002.tar: " in only_line(capsys)
+    assert label(data) == 0
+    assert "1 quarantined" in capsys.readouterr().out
+    (error,) = read_errors(data / "labels", "000002")
+    assert error.stage == "read"
+    assert error.reason.endswith("what may have followed is lost")
 
 
 def test_an_unknown_task_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +146,7 @@ def test_debug_shows_the_traceback(data: Path, capsys: pytest.CaptureFixture[str
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("verb", ["scenes", "tune", "label", "status"])
+@pytest.mark.parametrize("verb", ["scenes", "tune", "label", "status", "verify", "view"])
 def test_every_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
@@ -151,7 +156,7 @@ def test_every_verb_has_help_with_examples(verb: str, capsys: pytest.CaptureFixt
     assert f"  potstill {verb} --" in text
 
 
-@pytest.mark.parametrize("verb", ["label", "status"])
+@pytest.mark.parametrize("verb", ["label", "status", "verify", "view"])
 def test_an_unknown_flag_and_a_missing_one_end_with_2(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

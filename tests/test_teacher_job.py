@@ -151,7 +151,7 @@ def test_more_votes_than_views_are_refused_before_anything_is_written(
     images: Path, tmp_path: Path
 ) -> None:
     zeros = build_teacher(tmp_path / "zeros", start="zeros")
-    with pytest.raises(ValueError, match="--votes 3: the teacher tiny paints the same"):
+    with pytest.raises(ValueError, match="--votes 3: the teacher tiny answers the same"):
         label(images, tmp_path / "labels", zeros, votes=3)
     assert not (tmp_path / "labels").exists()
 
@@ -221,7 +221,7 @@ def test_a_task_without_an_instruction_is_refused(
 ) -> None:
     copy = Path(shutil.copytree(teacher, tmp_path / "copy"))
     write_card(copy, instructions={"depth": "paint depth"})
-    with pytest.raises(ValueError, match="the teacher tiny has no instruction for normal: depth"):
+    with pytest.raises(ValueError, match="the teacher tiny does not label normal: depth"):
         label(images, tmp_path / "labels", copy)
     assert not (tmp_path / "labels").exists()
 

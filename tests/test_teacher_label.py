@@ -17,6 +17,7 @@ from teacher.confidence import Calibration, Fit
 from teacher.depth import encode_depth
 from teacher.label import (
     MAX_ASPECT_RATIO,
+    PHOTOGRAPH,
     Paintings,
     TeacherLabeller,
     card_palette,
@@ -65,7 +66,7 @@ def true_paintings(card: TeacherCard) -> tuple[Paintings, Mapping[str, np.ndarra
     """A scene of 8 x 12 px and how a perfect painter would paint it, as floats."""
     depth_m = np.linspace(0.3, 30, 96, dtype=np.float32).reshape(8, 12)
     depth_m[0] = np.inf
-    angle = np.linspace(-1, 1, 96, dtype=np.float32).reshape(8, 12)
+    angle = np.linspace(-0.4, 0.4, 96, dtype=np.float32).reshape(8, 12)
     normal = np.stack([np.sin(angle), np.zeros_like(angle), np.cos(angle)], axis=-1)
     segment = (np.arange(96).reshape(8, 12) % len(CLASSES)).astype(np.uint8)
     painted = {
@@ -74,7 +75,8 @@ def true_paintings(card: TeacherCard) -> tuple[Paintings, Mapping[str, np.ndarra
         "segment": encode_segments(segment, card_palette(card)),
     }
     truth = {"depth": depth_m, "normal": normal, "segment": segment}
-    return {task: [(rgb / 255).astype(np.float32)] for task, rgb in painted.items()}, truth
+    paintings = {task: [(rgb / 255).astype(np.float32)] for task, rgb in painted.items()}
+    return {PHOTOGRAPH: [painted["segment"]], **paintings}, truth
 
 
 def test_perfect_paintings_are_read_with_full_confidence(labeller: TeacherLabeller) -> None:
@@ -106,6 +108,7 @@ def test_black_depth_and_grey_normals_are_unknown_and_not_trusted(
     labeller: TeacherLabeller,
 ) -> None:
     paintings = {
+        PHOTOGRAPH: [np.zeros((4, 4, 3), np.uint8)],
         "depth": [np.zeros((4, 4, 3), np.float32)],
         "normal": [np.full((4, 4, 3), 0.5, np.float32)],
         "segment": [np.zeros((4, 4, 3), np.float32)],

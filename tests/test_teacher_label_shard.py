@@ -1,6 +1,5 @@
 """One shard: batches, threads, and which failures are the photograph's own."""
 
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,6 @@ from tiny import build_teacher
 
 from teacher.label import TeacherLabeller
 from teacher.label_shard import Interrupted, Photograph, ShardLabeller, batches_by_size
-from teacher.map_ahead import map_ahead
 from teacher.painters import Painter, load_painter
 from teacher.shards import InputShard, Quarantined, ShardWriter, inspect_shard, read_errors
 
@@ -126,22 +124,3 @@ def test_batches_are_of_one_size_and_follow_the_order() -> None:
     window += [ready("e", 16), ready("f", 32)]
     batches = [[photo.key for photo in batch] for batch in batches_by_size(window, 2)]
     assert batches == [["a", "d"], ["e"], ["b", "f"]]
-
-
-def test_map_ahead_keeps_order_and_bounds_what_it_begins() -> None:
-    begun: list[int] = []
-
-    def double(item: int) -> int:
-        begun.append(item)
-        time.sleep(0.01 * (item % 3 == 0))
-        return 2 * item
-
-    with ThreadPoolExecutor(4) as pool:
-        results = map_ahead(pool, double, iter(range(50)), ahead=5)
-        assert next(results) == 0
-        pool.submit(lambda: None).result()
-        assert len(begun) <= 6
-        assert list(results) == list(range(2, 100, 2))
-        assert list(map_ahead(pool, double, [], ahead=5)) == []
-        with pytest.raises(ZeroDivisionError):
-            list(map_ahead(pool, lambda item: 1 // item, [1, 0], ahead=5))

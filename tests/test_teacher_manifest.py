@@ -16,8 +16,8 @@ from teacher.shards import (
     Quarantined,
     ShardWriter,
     image_shards,
+    inspect_shard,
     is_committed,
-    plan_inputs,
     plan_job_id,
     read_errors,
     read_manifest,
@@ -78,30 +78,19 @@ def test_a_file_that_is_no_shard_is_named(tmp_path):
         image_shards(tmp_path / "a.zip")
 
 
-def test_inputs_are_measured(tmp_path):
-    one = write_photos(tmp_path / "images/0.tar", "a", "b")
-    two = write_photos(tmp_path / "more/1.tar", "c")
-    first, second = plan_inputs([tmp_path / "images", two])
-    assert first.path == str(one.resolve())
-    assert (first.name, second.name) == ("0", "1")
-    assert first.sha256 == hashlib.sha256(one.read_bytes()).hexdigest()
-    assert first.size_bytes == one.stat().st_size
-    assert (first.count, second.count) == (2, 1)
-    assert plan_inputs(tmp_path) == (first,)
+def test_an_input_is_measured(tmp_path):
+    path = write_photos(tmp_path / "0.tar", "a", "b")
+    shard = inspect_shard(path)
+    assert shard.path == str(path.resolve())
+    assert shard.name == "0"
+    assert shard.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (shard.size_bytes, shard.count) == (path.stat().st_size, 2)
 
 
 def test_an_empty_shard_is_named(tmp_path):
-    write_photos(tmp_path / "0.tar", "a")
-    write_photos(tmp_path / "1.tar")
+    path = write_photos(tmp_path / "1.tar")
     with pytest.raises(ValueError, match=r"1\.tar: an empty shard: expected members KEY\.jpg"):
-        plan_inputs(tmp_path)
-
-
-def test_shards_of_one_name_are_refused(tmp_path):
-    for name in ("x", "y"):
-        write_photos(tmp_path / name / "0.tar", "a")
-    with pytest.raises(ValueError, match=r"y/0\.tar: same shard name as .*x/0\.tar"):
-        plan_inputs([tmp_path / "x", tmp_path / "y"])
+        inspect_shard(path)
 
 
 # Job id and seeds
@@ -110,9 +99,9 @@ def test_shards_of_one_name_are_refused(tmp_path):
 def test_the_job_id_follows_from_contents_not_from_places(tmp_path):
     write_photos(tmp_path / "x/0.tar", "a")
     shutil.copytree(tmp_path / "x", tmp_path / "y")
-    ids = {plan_job_id(plan_inputs(tmp_path / name), CONFIG) for name in "xy"}
+    ids = {plan_job_id([inspect_shard(tmp_path / name / "0.tar")], CONFIG) for name in "xy"}
     assert len(ids) == 1
-    inputs = plan_inputs(tmp_path / "x")
+    inputs = (inspect_shard(tmp_path / "x/0.tar"),)
     assert plan_job_id(inputs, {**CONFIG, "steps": 2}) not in ids
     assert plan_job_id(inputs, dict(reversed(CONFIG.items()))) in ids
     assert plan_job_id((replace(inputs[0], sha256=SHA),), CONFIG) not in ids

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from teacher.members import check_key
 from teacher.packing import photo_keys
-from teacher.shards import pack_photographs, plan_inputs, read_photographs
+from teacher.shards import image_shards, inspect_shard, pack_photographs, read_photographs
 
 
 def write_files(folder: Path, *names: str) -> Path:
@@ -35,7 +35,7 @@ def test_photographs_are_copied_unchanged_in_order(tmp_path):
         ("sub_a", b"bytes of sub/a.PNG"),
         ("z", b"bytes of z.jpeg"),
     ]
-    assert [shard.count for shard in plan_inputs(tmp_path / "out")] == [3, 1]
+    assert [inspect_shard(shard).count for shard in image_shards(tmp_path / "out")] == [3, 1]
 
 
 def test_packing_again_changes_nothing(tmp_path):

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import FluxControlPipeline
 from safetensors.torch import load_file, save_file
 from tiny import build_teacher, write_card
 
 from teacher.painters import load_painter
-from teacher.painters.flux_control import FluxControlPainter
+from teacher.painters.flow import FlowPainter
 
 TASKS = ("depth", "normal", "segment")
+WITHOUT_TEXT = dict.fromkeys(("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +30,9 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def painter(tiny_folder: Path) -> FluxControlPainter:
+def painter(tiny_folder: Path) -> FlowPainter:
     opened = load_painter(tiny_folder)
-    assert isinstance(opened, FluxControlPainter)
+    assert isinstance(opened, FlowPainter)
     return opened
 
 
@@ -40,13 +42,15 @@ def photographs(count: int, height: int = 32, width: int = 48, seed: int = 0) ->
     return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def call_pipeline(painter: FluxControlPainter, images: np.ndarray, task: str, **arguments: Any):
+def call_pipeline(painter: FlowPainter, images: np.ndarray, task: str, **arguments: Any):
     """What diffusers' own __call__ makes of the photographs, through its own preprocessing."""
-    prompt_embeds, pooled = painter._embeddings[task]
     rows, height, width, _ = images.shape
-    return painter.pipeline(
-        prompt_embeds=prompt_embeds.expand(rows, -1, -1),
-        pooled_prompt_embeds=pooled.expand(rows, -1),
+    prompt = painter.prompts[task].expand(rows)
+    pipeline = FluxControlPipeline.from_pretrained(painter.editor.folder, **WITHOUT_TEXT)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline(
+        prompt_embeds=prompt.embeds,
+        pooled_prompt_embeds=prompt.pooled,
         control_image=list(images.astype(np.float32) / 255),
         height=height,
         width=width,
@@ -56,7 +60,7 @@ def call_pipeline(painter: FluxControlPainter, images: np.ndarray, task: str, **
     ).images
 
 
-def test_paints_every_task_at_the_photographs_size(painter: FluxControlPainter) -> None:
+def test_paints_every_task_at_the_photographs_size(painter: FlowPainter) -> None:
     painted = painter.paint(photographs(2), TASKS, [1, 2])
     assert list(painted) == list(TASKS)
     for image in painted.values():
@@ -84,7 +88,7 @@ def test_row_of_a_batch_equals_the_single_call(folder: Path, start: str, steps: 
 def test_equals_the_pipelines_own_call_from_noise(folder: Path, steps: int) -> None:
     write_card(folder, start="noise", steps=steps)
     painter = load_painter(folder)
-    assert isinstance(painter, FluxControlPainter)
+    assert isinstance(painter, FlowPainter)
     images = photographs(2)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in (11, 12)]
     expected = call_pipeline(painter, images, "normal", latents=_noise(generators))
@@ -94,13 +98,11 @@ def test_equals_the_pipelines_own_call_from_noise(folder: Path, steps: int) -> N
 
 def _noise(generators: list[torch.Generator]) -> torch.Tensor:
     """Noise for 32 x 48 px, packed by diffusers' own function."""
-    from diffusers import FluxControlPipeline
-
     noise = torch.cat([torch.randn(1, 16, 4, 6, generator=generator) for generator in generators])
     return FluxControlPipeline._pack_latents(noise, len(generators), 16, 4, 6)
 
 
-def test_equals_the_pipelines_own_call_from_zeros(painter: FluxControlPainter) -> None:
+def test_equals_the_pipelines_own_call_from_zeros(painter: FlowPainter) -> None:
     images = photographs(3)
     expected = call_pipeline(painter, images, "segment", latents=torch.zeros(3, 6, 64))
     painted = painter.paint(images, ["segment"], [0, 0, 0])["segment"]
@@ -113,7 +115,7 @@ def test_photograph_enters_as_the_mode_of_its_posterior(folder: Path) -> None:
     weights["quant_conv.bias"][16:] = 0  # the posterior of build_teacher is narrow, this is not
     save_file(weights, path, metadata={"format": "pt"})
     painter = load_painter(folder)
-    assert isinstance(painter, FluxControlPainter)
+    assert isinstance(painter, FlowPainter)
     images, start = photographs(1), torch.zeros(1, 6, 64)
     sampled = [call_pipeline(painter, images, "depth", latents=start) for _ in range(2)]
     assert np.abs(sampled[0] - sampled[1]).mean() > 0.01
@@ -130,18 +132,17 @@ def test_noise_depends_on_the_rows_seed_alone(folder: Path) -> None:
     assert np.abs(first - second).mean() > 0.01
 
 
-def test_everything_is_in_eval_mode_without_text_encoders(painter: FluxControlPainter) -> None:
-    assert not painter.vae.training
-    assert not painter.transformer.training
-    assert painter.pipeline.text_encoder is None
-    assert not any(weight.requires_grad for weight in painter.transformer.parameters())
+def test_everything_is_frozen_in_eval_mode(painter: FlowPainter) -> None:
+    for network in (painter.editor.vae, painter.editor.transformer):
+        assert not network.training
+        assert not any(weight.requires_grad for weight in network.parameters())
 
 
-def test_generator_still_paints_pictures(painter: FluxControlPainter) -> None:
+def test_generator_still_paints_pictures(painter: FlowPainter) -> None:
     assert painter.paint(photographs(1), ["generate"], [0])["generate"].shape == (1, 32, 48, 3)
 
 
-def test_bfloat16_is_close_to_float32(tiny_folder: Path, painter: FluxControlPainter) -> None:
+def test_bfloat16_is_close_to_float32(tiny_folder: Path, painter: FlowPainter) -> None:
     images = photographs(1)
     exact = painter.paint(images, ["depth"], [0])["depth"]
     coarse = load_painter(tiny_folder, dtype="bfloat16").paint(images, ["depth"], [0])["depth"]
@@ -149,11 +150,11 @@ def test_bfloat16_is_close_to_float32(tiny_folder: Path, painter: FluxControlPai
     assert 0 < np.abs(exact - coarse).mean() < 0.02
 
 
-def test_overflow_shows_as_nan_in_its_own_row(painter: FluxControlPainter) -> None:
+def test_overflow_shows_as_nan_in_its_own_row(painter: FlowPainter) -> None:
     control = torch.zeros(2, 16, 4, 6)
     control[1] = torch.nan
-    with torch.inference_mode():
-        painted = painter._paint("depth", control, torch.zeros(2, 16, 4, 6), (32, 48))
+    with torch.no_grad():
+        painted = painter._paint("depth", control, torch.zeros(2, 16, 4, 6))
     assert np.isfinite(painted[0]).all()
     assert np.isnan(painted[1]).all()
 
@@ -169,7 +170,7 @@ def test_overflow_shows_as_nan_in_its_own_row(painter: FluxControlPainter) -> No
     ],
 )
 def test_bad_input_is_refused(
-    painter: FluxControlPainter,
+    painter: FlowPainter,
     images: np.ndarray,
     tasks: list[str],
     seeds: list[int],

@@ -1,6 +1,7 @@
 """Resuming a labelling job: what may change, and what is refused."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from jobs import label, photograph, shard_bytes, write_image_shards, write_image
 from tiny import build_teacher, write_card
 
 from teacher.plan import select_shards
+from teacher.process_id import this_process
 from teacher.shards import InputShard, is_committed
 
 
@@ -27,7 +29,8 @@ def test_resume_labels_only_what_is_missing(images: Path, teacher: Path, tmp_pat
     whole = shard_bytes(out)
     (out / "000000.done.json").unlink()
     (out / "000002.tar").write_bytes(whole["000002.tar"][:-512])
-    (out / ".000003.tar.0123456789ab.tmp").write_bytes(b"left by a dead run")
+    dead = replace(this_process(), started=1)
+    (out / f".000003.tar.{dead}.0123456789ab.tmp").write_bytes(b"left by a dead run")
     report = label(images, out, teacher)
     assert (report.labelled, report.labelled_now) == (28, 14)
     assert shard_bytes(out) == whole
@@ -121,3 +124,20 @@ def test_select_shards() -> None:
     for wrong in ("5", "0-5", "3-1"):
         with pytest.raises(ValueError, match="the job has the shards 0-4"):
             select_shards(inputs, wrong)
+
+
+def test_many_changes_are_told_in_one_line_that_ends(
+    images: Path, teacher: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "labels"
+    label(images, out, teacher, shards="0", tasks="depth")
+    for number in range(4):
+        (images / f"{number:06d}.tar").rename(images / f"{number:06d}x.tar")
+    with pytest.raises(ValueError, match="belongs to another job") as error:
+        label(images, out, teacher, tasks="normal", dtype="bfloat16", steps=3)
+    message = str(error.value)
+    for change in ("dtype was 'float32' and is now 'bfloat16'", "steps was 1 and is now 3"):
+        assert change in message
+    assert "shard 000000x is new; " in message
+    assert "shard 000000 is gone; and 3 more shards)" in message
+    assert "\n" not in message

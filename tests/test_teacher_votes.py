@@ -118,7 +118,7 @@ def test_fewer_than_one_vote_is_refused(card: TeacherCard, votes: int) -> None:
 
 
 def test_without_segmentation_legends_make_no_views(card: TeacherCard) -> None:
-    message = "--votes 3: the teacher tiny paints the same from every seed, so it has only 2"
+    message = "--votes 3: the teacher tiny answers the same to every seed, so it has only 2"
     with pytest.raises(ValueError, match=message):
         plan_views(card, ("depth", "normal"), 3)
 
@@ -139,6 +139,7 @@ def test_all_views_of_a_truthful_painter_agree(card: TeacherCard) -> None:
     labeller = TeacherLabeller(TruthfulPainter(card), votes=6)
     (paintings,) = labeller.paint([photograph], [0])
     assert {task: len(views) for task, views in paintings.items()} == {
+        "photograph": 1,
         "depth": 2,
         "normal": 2,
         "segment": 6,

@@ -4,16 +4,23 @@ import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from teacher.painters.card import TeacherCard, is_hub_id, read_card
+from teacher.model_folder import read_layout, refuse_unsafe_files
+from teacher.painters.adapter import Adapter, open_adapter
+from teacher.painters.card import TeacherCard, read_card
+from teacher.painters.hub import EMBEDDED, locate
+from teacher.painters.runtime import ON_CPU, Runtime
+from teacher.predictors import PREDICTORS, read_predictor_card
+from teacher.predictors.card import PredictorCard
+from teacher.predictors.protocol import Predictor
 
-EMBEDDED = Path(__file__).parent.parent / "embedded"
-"""The teacher that comes with the package; `--teacher embedded`."""
+if TYPE_CHECKING:
+    from teacher.painters.editor import Editor
 
-DTYPES = ("float32", "bfloat16", "float16")
+__all__ = ["EMBEDDED", "FAMILIES", "Family", "Painter", "Teacher", "load_painter", "open_teacher"]
 
 
 class Painter(Protocol):
@@ -36,27 +43,27 @@ class Painter(Protocol):
 
 
 class Family(NamedTuple):
+    """Where the code of a family is; imported when it is needed."""
+
     module: str
-    painter: str
+    name: str
+    editor: bool = False
+    """An Editor, which FlowPainter paints with; else a painter:
+    name(folder, card, runtime, adapter)."""
 
 
-FAMILIES = {"FluxControlPipeline": Family("teacher.painters.flux_control", "FluxControlPainter")}
-"""Class of a diffusers pipeline -> the painter that drives it; imported when it is needed."""
-
-PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
-CODE = {".py", ".pyc", ".so"}
-FETCHED = (
-    "model_index.json",
-    "teacher.json",
-    "instructions.safetensors",
-    "confidence.json",
-    *(
-        f"{part}/*.{suffix}"
-        for part in ("transformer", "vae", "scheduler")
-        for suffix in ("json", "safetensors")
+FAMILIES = {
+    "FluxControlPipeline": Family("teacher.painters.flux_control", "FluxControlEditor", True),
+    "FluxKontextPipeline": Family("teacher.painters.flux_kontext", "FluxKontextEditor", True),
+    "Flux2KleinPipeline": Family("teacher.painters.flux2_klein", "Flux2KleinEditor", True),
+    "QwenImageEditPipeline": Family("teacher.painters.qwen_edit", "QwenEditEditor", True),
+    "QwenImageEditPlusPipeline": Family("teacher.painters.qwen_edit", "QwenEditPlusEditor", True),
+    **dict.fromkeys(
+        ("StableDiffusionInstructPix2PixPipeline", "StableDiffusionXLInstructPix2PixPipeline"),
+        Family("teacher.painters.instruct_pix2pix", "InstructPix2PixPainter"),
     ),
-)
-"""What is taken from the hub: no pickles, no code, and no text encoders."""
+}
+"""Class of a diffusers pipeline -> what drives it."""
 
 
 @dataclass(frozen=True)
@@ -64,96 +71,105 @@ class Teacher:
     """A teacher folder that was checked, but whose networks are not loaded yet."""
 
     folder: Path
-    card: TeacherCard
+    card: TeacherCard | PredictorCard
+    adapter: Adapter | None = None
+    """A LoRA adapter, for painters."""
 
-    def painter(self, *, device: str = "cpu", dtype: str = "float32") -> Painter:
-        """Load the networks. Raises ValueError for a device or dtype that is not there."""
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, found {dtype!r}")
-        family = FAMILIES[self.card.layout]
-        painter_class = getattr(importlib.import_module(family.module), family.painter)
-        return painter_class(self.folder, self.card, device=device, dtype=dtype)
+    def painter(self, runtime: Runtime = ON_CPU) -> Painter:
+        """Load the networks. Raises ValueError for a device that is not there, an adapter that
+        does not fit, and a teacher that predicts labels instead of painting them."""
+        card, family = self._painted()
+        if not family.editor:
+            return _imported(family)(self.folder, card, runtime, self.adapter)
+        from teacher.painters.flow import FlowPainter
+        from teacher.painters.instructions import teacher_prompts
+
+        editor = self.editor(runtime)
+        return FlowPainter(editor, card, teacher_prompts(editor, card, self.adapter))
+
+    def editor(self, runtime: Runtime = ON_CPU) -> "Editor":
+        """Load the networks of a flow-matching generator, without instructions.
+
+        Raises ValueError as painter does, and for a generator of another kind.
+        """
+        card, family = self._painted()
+        if not family.editor:
+            raise ValueError(f"{card.name} is a {card.layout}, no flow-matching generator")
+        weights = self.adapter.weights if self.adapter else None
+        return _imported(family).load(self.folder, runtime, weights)
+
+    @property
+    def painter_card(self) -> TeacherCard:
+        """The card of a painter. Raises ValueError for a teacher that is none."""
+        return self._painted()[0]
+
+    def _painted(self) -> tuple[TeacherCard, Family]:
+        if isinstance(self.card, PredictorCard):
+            raise ValueError(
+                f"{self.card.name} is a {self.card.layout}, which predicts labels and does not "
+                "paint them"
+            )
+        return self.card, FAMILIES[self.card.layout]
+
+    def predictor(self, runtime: Runtime) -> Predictor:
+        """Load a network that labels without painting. Raises ValueError as painter does."""
+        if not isinstance(self.card, PredictorCard):
+            raise ValueError(f"{self.card.name} is a {self.card.layout}, which paints labels")
+        family = PREDICTORS[self.card.layout]
+        predictor_class = getattr(importlib.import_module(family.module), family.predictor)
+        return predictor_class(self.folder, self.card, runtime)
 
 
 def open_teacher(
-    path_or_hub_id: str | Path, *, revision: str | None = None, steps: int | None = None
+    path_or_hub_id: str | Path,
+    *,
+    revision: str | None = None,
+    lora: str | Path | None = None,
+    steps: int | None = None,
 ) -> Teacher:
     """Check a teacher and read its card; loads neither torch nor weights.
 
     path_or_hub_id: a folder, OWNER/NAME on the Hugging Face hub with a `revision`, or "embedded".
+    lora: a LoRA adapter for it, a safetensors file or a folder; see teacher.painters.adapter.
     steps: denoising steps of a painting, in place of the teacher's own.
     Raises FileNotFoundError for what is missing; ValueError for pickled weights, code, an unknown
     family, another schema.
     """
-    folder, commit = _locate(str(path_or_hub_id), revision)
+    adapter = None if lora is None else open_adapter(Path(lora))
+    folder, commit = locate(str(path_or_hub_id), revision, adapter)
     refuse_unsafe_files(folder)
-    card = read_card(folder, path_or_hub_id=str(path_or_hub_id), revision=commit)
-    if card.layout not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise ValueError(f"{folder}: unknown generator family {card.layout!r}; known: {known}")
+    layout = read_layout(folder)
+    if layout not in FAMILIES | PREDICTORS:
+        known = ", ".join(sorted(FAMILIES | PREDICTORS))
+        raise ValueError(f"{folder}: unknown generator family {layout!r}; known: {known}")
+    where: dict[str, Any] = {"path_or_hub_id": str(path_or_hub_id), "revision": commit}
+    if layout in FAMILIES:
+        card = read_card(folder, adapter=adapter, **where)
+    elif adapter is not None:
+        raise ValueError(f"{adapter.path}: a {layout} takes no adapter here; leave lora out")
+    else:
+        card = read_predictor_card(folder, **where)
     if steps is not None and steps < 1:
         raise ValueError(f"steps must be at least 1, found {steps}")
-    return Teacher(folder, card if steps is None else replace(card, steps=steps))
+    return Teacher(folder, card if steps is None else replace(card, steps=steps), adapter)
 
 
 def load_painter(
     path_or_hub_id: str | Path,
     *,
     revision: str | None = None,
-    device: str = "cpu",
-    dtype: str = "float32",
+    lora: str | Path | None = None,
+    steps: int | None = None,
+    **runtime: Any,
 ) -> Painter:
-    """Open a teacher (see open_teacher) and load its networks on "cpu", "cuda", "cuda:1", ..."""
-    return open_teacher(path_or_hub_id, revision=revision).painter(device=device, dtype=dtype)
+    """Open a teacher (see open_teacher) and load its networks.
 
-
-def _locate(text: str, revision: str | None) -> tuple[Path, str | None]:
-    """The folder on this machine, and the commit if it comes from the hub.
-
-    Only a name with a revision is looked up on the hub: a mistyped folder is an error at once, and
-    labels can be made again from the same weights.
+    runtime: fields of teacher.painters.runtime.Runtime: device, dtype, compile, ...
     """
-    if text == "embedded" and revision is None:
-        return EMBEDDED, None
-    if revision is None:
-        if not Path(text).is_dir():
-            raise FileNotFoundError(
-                f"teacher folder {text} does not exist; a model of the Hugging Face hub needs its "
-                "revision too, so that it stays the same one"
-            )
-        return Path(text), None
-    if not is_hub_id(text):
-        raise ValueError(
-            f"a revision belongs to OWNER/NAME on the Hugging Face hub, not to {text!r}"
-        )
-    return _fetch(text, revision)
+    options = Runtime(**runtime)
+    teacher = open_teacher(path_or_hub_id, revision=revision, lora=lora, steps=steps)
+    return teacher.painter(options)
 
 
-def _fetch(hub_id: str, revision: str) -> tuple[Path, str]:
-    """Snapshot of a hub repository; its folder is named after the commit."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(hub_id, revision=revision, allow_patterns=list(FETCHED))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise FileNotFoundError(
-            f"cannot fetch {hub_id} at {revision} from the hub: {error}; or give a folder"
-        ) from error
-    return Path(folder), Path(folder).name
-
-
-def refuse_unsafe_files(folder: Path) -> None:
-    """Raise ValueError if the folder holds pickled weights or code: neither is ever opened."""
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in PICKLED:
-            raise ValueError(
-                f"{file} holds pickled weights, which can run code and are never loaded; remove it "
-                "if safetensors files lie beside it, or convert it where that does no harm: "
-                "pipeline.save_pretrained(FOLDER, safe_serialization=True)"
-            )
-        if file.suffix.lower() in CODE:
-            raise ValueError(
-                f"{file} is code, and code from a teacher folder is never run; "
-                "remove it if the pipeline class is one of diffusers itself"
-            )
+def _imported(family: Family) -> Any:
+    return getattr(importlib.import_module(family.module), family.name)

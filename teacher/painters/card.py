@@ -1,15 +1,15 @@
 """What a teacher folder says of itself: teacher.json, and hashes of all that shapes a label."""
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from teacher.confidence import Calibration, read_calibration
-from teacher.provenance import sha256_file
+from teacher.members import TASKS
+from teacher.model_folder import digest_files, read_json, read_layout
+from teacher.painters.adapter import CARD, Adapter
+from teacher.painters.stock import embeds_instructions, stock_fields, text_parts
 
 TEACHER_SCHEMA = 1
 """Version of teacher.json that this code reads."""
@@ -31,8 +31,9 @@ class TeacherCard:
     """How a teacher wants to be used, and which teacher it is."""
 
     name: str
-    licence: str
-    """Licence of the weights, which the labels inherit their conditions from."""
+    licence: str | None
+    """Licence of the weights, which the labels inherit their conditions from; None = not stated in
+    the folder, so unknown."""
     resolution_px: int
     """Short side of the photographs that the teacher was tuned on."""
     multiple_px: int
@@ -58,11 +59,28 @@ class TeacherCard:
     layout: str
     """Class of the diffusers pipeline."""
     weights_sha256: str
-    """Digest over all safetensors files."""
+    """Digest over all safetensors files but those of text encoders that are not needed."""
     config_sha256: str
     """Digest over all JSON files: scheduler, VAE scaling, palette, codec, steps, calibration."""
+    adapter_sha256: str | None = None
+    """Of a LoRA adapter, with the card and the instructions that lie beside it."""
     calibration: Calibration | None = None
     """From the evidence of a pixel to confidence; None = not calibrated."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it labels, in the order of TASKS."""
+        return tuple(task for task in TASKS if task in self.instructions)
+
+    @property
+    def legend_count(self) -> int:
+        """Ways in which its classes can be asked for."""
+        return len(self.legends)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether another seed gives another painting."""
+        return self.start != "zeros"
 
     def identity(self) -> dict[str, str | int | None]:
         """Which teacher this is, as every label records it."""
@@ -74,7 +92,10 @@ class TeacherCard:
             "licence",
             "layout",
         )
-        return {name: getattr(self, name) for name in names}
+        identity = {name: getattr(self, name) for name in names}
+        if self.adapter_sha256 is None:
+            return identity
+        return {**identity, "adapter_sha256": self.adapter_sha256}
 
 
 def segment_instruction(legend: int) -> str:
@@ -92,55 +113,43 @@ def legend_of(instruction: str) -> int:
     return int(instruction.partition(LEGEND_MARK)[2] or 0)
 
 
-def read_card(folder: Path, *, path_or_hub_id: str, revision: str | None = None) -> TeacherCard:
+def read_card(
+    folder: Path,
+    *,
+    path_or_hub_id: str,
+    revision: str | None = None,
+    adapter: Adapter | None = None,
+) -> TeacherCard:
     """Read and check teacher.json and the pipeline's class, and hash the folder.
 
+    The adapter's teacher.json goes before the folder's; a generator that has neither, but text
+    encoders, is asked as teacher.painters.stock says.
     Raises FileNotFoundError when a file of the folder is missing, ValueError for another schema,
     a missing field or a value that makes no sense; both name the file.
     """
-    fields, further_palettes = _read_fields(folder / "teacher.json")
+    layout = read_layout(folder)
+    stated = (adapter and adapter.card_folder) or folder
+    if (stated / CARD).is_file() or not text_parts(folder):
+        fields = _read_fields(stated / CARD)
+    else:
+        fields = stock_fields(folder, layout, Path(path_or_hub_id).resolve().name)
+    unused = () if embeds_instructions(folder, adapter) else text_parts(folder)
     card = TeacherCard(
-        **fields,
-        legends=(fields["palette"], *further_palettes),
+        **{**fields, "legends": (fields["palette"], *fields["legends"])},
         path_or_hub_id=path_or_hub_id,
         revision=revision,
-        layout=_layout(folder / "model_index.json"),
-        weights_sha256=_digest(folder, "*.safetensors"),
-        config_sha256=_digest(folder, "*.json"),
-        calibration=read_calibration(folder),
+        layout=layout,
+        weights_sha256=digest_files(folder, "*.safetensors", without=unused),
+        config_sha256=digest_files(folder, "*.json", without=unused),
+        adapter_sha256=adapter.sha256 if adapter else None,
+        calibration=read_calibration(stated),
     )
-    _check(card, folder / "teacher.json")
+    _check(card, stated / CARD)
     return card
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of a teacher folder; errors name the file."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: a teacher folder holds model_index.json, teacher.json, "
-            "instructions.safetensors and the folders transformer, vae and scheduler"
-        )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} must hold a JSON object, found {type(value).__name__}")
-    return value
-
-
-def _layout(path: Path) -> str:
-    """The pipeline's class; a list here would name custom code to import."""
-    layout = read_json(path).get("_class_name")
-    if not isinstance(layout, str):
-        raise ValueError(
-            f"{path}: _class_name must be the name of a diffusers pipeline: {layout!r}"
-        )
-    return layout
-
-
-def _read_fields(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """The fields of TeacherCard that teacher.json must hold, typed; then its further palettes."""
+def _read_fields(path: Path) -> dict[str, Any]:
+    """The fields of TeacherCard that teacher.json holds, typed; legends: the further palettes."""
     stored = read_json(path)
     if stored.get("schema") != TEACHER_SCHEMA:
         raise ValueError(
@@ -149,7 +158,6 @@ def _read_fields(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
         )
     read: dict[str, tuple[type, Callable[[Any], Any]]] = {
         "name": (str, str),
-        "licence": (str, str),
         "resolution_px": (int, int),
         "multiple_px": (int, int),
         "steps": (int, int),
@@ -160,10 +168,13 @@ def _read_fields(path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
         "instructions": (dict, dict),
     }
     fields = {key: make(_field(stored, key, kind, path)) for key, (kind, make) in read.items()}
+    unknown = "licence" in stored and stored["licence"] is None
+    fields["licence"] = None if unknown else _field(stored, "licence", str, path)
     legends = _field({"legends": [], **stored}, "legends", list, path)
-    return fields, tuple(
+    fields["legends"] = tuple(
         _colors(palette) if isinstance(palette, list) else () for palette in legends
     )
+    return fields
 
 
 def _colors(palette: list[Any]) -> tuple[tuple[Any, ...], ...]:
@@ -192,7 +203,8 @@ def _check(card: TeacherCard, path: Path) -> None:
             f"'resolution_px' {card.resolution_px} is not a multiple of {card.multiple_px} px",
         ),
         (
-            len(card.palette) != len(card.classes) or not card.classes,
+            len(card.palette) != len(card.classes)
+            or ("segment" in card.instructions and not card.classes),
             f"{len(card.classes)} classes but {len(card.palette)} colours: give one for each class",
         ),
         (
@@ -221,17 +233,3 @@ def _check(card: TeacherCard, path: Path) -> None:
 
 def _is_color(color: tuple[Any, ...]) -> bool:
     return len(color) == 3 and all(type(part) is int and 0 <= part <= 255 for part in color)
-
-
-def _digest(folder: Path, pattern: str) -> str:
-    """One digest over the names and contents of all files that match, in a fixed order."""
-    files = sorted(folder.rglob(pattern), key=lambda file: file.relative_to(folder).as_posix())
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.relative_to(folder).as_posix()} {sha256_file(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def is_hub_id(text: str) -> bool:
-    """Whether a text has the form OWNER/NAME of a repository on the Hugging Face hub."""
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", text) is not None

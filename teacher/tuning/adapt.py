@@ -70,20 +70,21 @@ class AdaptConfig:
 def adapt(config: AdaptConfig) -> Path:
     """Run all of it and return the teacher's folder."""
     teacher = open_teacher(config.teacher)
+    card = teacher.painter_card
     threads = config.threads or usable_cores()
     torch.set_num_threads(threads)
     samples = [first_labels(folder) for folder in config.sets]
-    palette = shared_palette(samples, config.sets, card_palette(teacher.card))
-    paints = Paints(palette, codec_from_json(teacher.card.depth_codec), config.legends)
+    palette = shared_palette(samples, config.sets, card_palette(card))
+    paints = Paints(palette, codec_from_json(card.depth_codec), config.legends)
     out = config.out
-    claim_run(out, config, free=("threads",), teacher=teacher.card.identity())
+    claim_run(out, config, free=("threads",), teacher=card.identity())
     autoencoder, generator = read_teacher(teacher.folder, (*paints.instructions, GENERATE))
     sets = [
-        _latents_of_crops(config, number, sample, teacher.card, paints, autoencoder, threads)
+        _latents_of_crops(config, number, sample, card, paints, autoencoder, threads)
         for number, sample in enumerate(samples)
     ]
     if config.scenes:
-        sets.append(_latents_of_scenes(config, teacher.card, paints, autoencoder, threads))
+        sets.append(_latents_of_scenes(config, card, paints, autoencoder, threads))
     stage = StageConfig(minutes=config.minutes, learning_rate=config.learning_rate)
     weighted = [(latents, 1.0) for latents in sets]
     run_stage(generator, weighted, stage, out, "painter", config.seed, threads)

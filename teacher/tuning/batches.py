@@ -10,6 +10,8 @@ from teacher.tuning.denoiser import Batch, generation_rows, join, painting_rows
 from teacher.tuning.latents import LatentSet
 
 GENERATE = "generate"
+TASK_SHARES = {"depth": 0.35, "normal": 0.4, "segment": 0.25}
+"""How often a painting is of each task: normals are learned slowest."""
 LEAST_KNOWN = 0.25
 """Share of a painting that must be known for it to be learned from."""
 
@@ -29,8 +31,9 @@ class Source:
                 f"{LEAST_KNOWN:.0%} of it; depth as sparse as a LiDAR's cannot be painted"
             )
         tasks = [task_of(name) for name in self.rows]
-        self.odds = np.array([1 / tasks.count(task) / len(set(tasks)) for task in tasks])
-        """Of each instruction: even between tasks, then between the legends of one."""
+        odds = np.array([TASK_SHARES[task] / tasks.count(task) for task in tasks])
+        self.odds = odds / odds.sum()
+        """Of each instruction: its task's share, even between the legends of one."""
 
     def draw(self, count: int, names: tuple[str, ...], rng: np.random.Generator) -> Batch:
         """Random paintings to learn; names: the model's instructions."""

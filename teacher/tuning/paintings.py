@@ -87,10 +87,10 @@ def known_pixels(labels: Labels) -> dict[str, np.ndarray]:
     return known
 
 
-def known_latents(known: np.ndarray) -> np.ndarray:
+def known_latents(known: np.ndarray, factor: int = LATENT_FACTOR) -> np.ndarray:
     """(H, W) bool -> (H / 8, W / 8): no unlabelled pixel in a latent's own block or beside it."""
-    height, width = (length // LATENT_FACTOR for length in known.shape)
-    blocks = known.reshape(height, LATENT_FACTOR, width, LATENT_FACTOR).all(axis=(1, 3))
+    height, width = (length // factor for length in known.shape)
+    blocks = known.reshape(height, factor, width, factor).all(axis=(1, 3))
     mask = np.asarray(blocks, np.uint8)
     return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8)), bool)
 

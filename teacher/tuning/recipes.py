@@ -30,20 +30,20 @@ class Recipe:
 def embedded() -> Recipe:
     """The teacher in teacher/embedded/: 6.3 M parameters and an autoencoder of 2.6 M.
 
-    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about two hours by
-    estimate: 10 minutes of rendering, 20 for the autoencoder, 12 of encoding, 2 for the generator
-    of scenes, 80 of tuning. The stages were run one by one on two or three cores, and the whole
-    command was not yet run in one go: README says how the committed weights differ.
-    Expected on 128 held-out scenes: delta1 0.91, normals 10.9 degrees, mIoU 0.84 with one vote;
-    0.92, 10.5 and 0.86 with eight; the ceiling is 0.98, 5.6 and 0.96.
+    Hardware and time: three cores of an AMD EPYC with AVX512-BF16, about three hours by
+    estimate: 20 minutes of rendering, 20 for the autoencoder, 25 of encoding, 2 for the generator
+    of scenes, 110 of tuning; 10 GB of disk. The stages were run one by one on two or three cores,
+    and the whole command was not yet run in one go: README says how the committed weights differ.
+    Expected on 128 held-out scenes: delta1 0.93, normals 9.6 degrees, mIoU 0.84 with one vote;
+    0.93, 9.2 and 0.87 with eight; the ceiling is 0.98, 4.7 and 0.96.
     Command: potstill tune --recipe embedded --out runs/teacher
     """
     return Recipe(
         name="embedded",
-        scenes=24_000,
+        scenes=48_000,
         autoencoder=AutoencoderConfig(minutes=20.5),
         base=StageConfig(replay=1.0, minutes=2.0),
-        painting=StageConfig(minutes=80.0),
+        painting=StageConfig(minutes=110.0),
     )
 
 

@@ -37,10 +37,10 @@ class StageConfig:
 
     minutes: float = 10.0
     """Training time; the cosine schedule ends with it."""
-    replay: float = 0.1
+    replay: float = 0.2
     """Share of a batch in which the model generates photographs; 1 trains a plain generator."""
     batch_size: int = 28
-    """Rows of a step for each worker (core); the tasks are drawn evenly."""
+    """Rows of a step for each worker (core); see TASK_SHARES for the tasks."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
     weight_decay: float = 0.01

@@ -12,9 +12,6 @@ UNKNOWN_COLOR = (150, 146, 140)
 """Where nothing is known: no ground truth, or a class that is ignored."""
 SKY_COLOR = (204, 216, 228)
 """At infinity; lies outside the depth colours, which run from cream to black."""
-DIFFERENCE_STOPS = ((22, 27, 33), (24, 78, 92), (63, 153, 130), (190, 214, 124), (255, 250, 214))
-"""From no difference to a large one, lightness rising evenly."""
-
 SEGMENT_COLORS = (
     (156, 196, 226),  # powder blue
     (163, 143, 118),  # sand
@@ -35,11 +32,6 @@ SEGMENT_COLORS = (
 )
 """Shown in the order of the class ids; further classes repeat them, darker each time."""
 
-DEGREES_AT_FULL = 45.0
-"""Angle between normals that takes the last colour of a difference."""
-RATIO_AT_FULL = 2.0
-"""Ratio between depths that takes the last colour of a difference."""
-
 
 def depth_picture(depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarray:
     """Depth on a logarithmic scale, near = bright; sky and unknown in colours of their own.
@@ -51,6 +43,17 @@ def depth_picture(depth_m: np.ndarray, near_m: float, far_m: float) -> np.ndarra
     picture = depth_colors(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0))
     picture[np.isposinf(depth_m)] = SKY_COLOR
     picture[~(depth_m > 0)] = UNKNOWN_COLOR
+    return picture
+
+
+def relative_depth_picture(depth: np.ndarray) -> np.ndarray:
+    """Affine depth, 0 (near) to 1 (far), on a linear scale in the same colours.
+
+    depth: (H, W) float32, NaN = unknown, inf = sky. Returns (H, W, 3) uint8.
+    """
+    picture = depth_colors(np.nan_to_num(depth, nan=0.0, posinf=1.0))
+    picture[np.isposinf(depth)] = SKY_COLOR
+    picture[np.isnan(depth)] = UNKNOWN_COLOR
     return picture
 
 
@@ -83,39 +86,6 @@ def segment_picture(segment: np.ndarray, count: int) -> np.ndarray:
     """(H, W) class ids -> (H, W, 3) uint8; an id beyond `count`, such as "ignore", is unknown."""
     table = np.vstack([segment_colors(count), np.array([UNKNOWN_COLOR], np.uint8)])
     return table[np.minimum(segment, count)]
-
-
-def difference_colors(share: np.ndarray) -> np.ndarray:
-    """(...) 0..1, NaN = unknown -> (..., 3) uint8, dark where nothing differs."""
-    stops = np.array(DIFFERENCE_STOPS, np.float64)
-    at = np.clip(np.nan_to_num(share), 0, 1) * (len(stops) - 1)
-    channels = [np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)]
-    picture = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
-    picture[np.isnan(share)] = UNKNOWN_COLOR
-    return picture
-
-
-def depth_difference(first_m: np.ndarray, second_m: np.ndarray, far_m: float) -> np.ndarray:
-    """How many times one depth is the other, as a picture.
-
-    Beyond far_m, and at infinity, all depths count as the same: there they have the same colour.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.abs(np.log(np.minimum(first_m, far_m) / np.minimum(second_m, far_m)))
-    return difference_colors(share / np.log(RATIO_AT_FULL))
-
-
-def normal_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The angle between two normals, as a picture."""
-    cosine = np.clip((first * second).sum(axis=-1), -1, 1)
-    share = np.degrees(np.arccos(cosine)) / DEGREES_AT_FULL
-    share[~(first.any(axis=-1) & second.any(axis=-1))] = np.nan
-    return difference_colors(share)
-
-
-def segment_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Pixels of another class, as a picture."""
-    return difference_colors((first != second).astype(np.float64))
 
 
 def normal_sphere(size_px: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""Normal edges: blends of two surfaces, resolved along the edges of the photograph.
+
+A generator blurs the border between two surfaces, and paints it a pixel or two beside its place.
+The photograph knows better where it is: a pixel takes the normals of those around it that look
+like it and lie inside a surface. This is a joint bilateral filter (Petschnigg et al. 2004), in
+which pixels at edges of the normals weigh little. Surfaces without an edge nearby stay as they are.
+"""
+
+import cv2
+import numpy as np
+
+REACH_PX = 2
+"""How far away the normal may come from."""
+DISTANCE_PX = 3.0
+"""Scale on which the weight falls with the distance."""
+COLOR = 0.05
+"""Scale on which it falls with the difference of colour: CIELAB over 100."""
+ROUGHNESS = 0.1
+"""Scale on which it falls with the spread of the normals around a pixel, see _roughness."""
+EDGE = 0.2
+"""Roughness from which on a pixel is at an edge: that where surfaces 24 degrees apart meet."""
+
+
+def sharpen_normals(normal: np.ndarray, photograph: np.ndarray) -> np.ndarray:
+    """Give pixels near an edge the normal of the surface that they look like.
+
+    normal: (H, W, 3) float32 unit vectors, (0, 0, 0) = unknown; photograph: (H, W, 3) uint8 sRGB.
+    Returns unit vectors; what was unknown stays so. Raises ValueError when the sizes differ.
+    """
+    if normal.shape != photograph.shape:
+        raise ValueError(
+            f"expected normals and photograph of one size, found {normal.shape}, {photograph.shape}"
+        )
+    rough = _roughness(normal)
+    window = np.ones((2 * REACH_PX + 1,) * 2, np.uint8)
+    known = normal.any(axis=-1)
+    rows, columns = np.nonzero(known & (cv2.dilate(rough, window) > EDGE))
+    smooth = np.where(known, np.exp(-rough / ROUGHNESS), 0).astype(np.float32)
+    planes = [_padded(plane) for plane in (smooth, _lab(photograph), normal)]
+    weights, colors, normals = (plane.reshape(-1, *plane.shape[2:]) for plane in planes)
+    width = normal.shape[1] + 2 * REACH_PX
+    places = (rows + REACH_PX) * width + columns + REACH_PX
+    own = colors[places]
+    total = np.zeros((len(places), 3), np.float32)
+    for step, nearness in _steps(width):
+        at = places + step
+        apart = colors[at] - own
+        alike = np.exp(np.einsum("nc,nc->n", apart, apart) * (-0.5 / COLOR**2))
+        total += (nearness * weights[at] * alike)[:, None] * normals[at]
+    sharpened = normal.copy()
+    length = np.linalg.norm(total, axis=1, keepdims=True)
+    found = length[:, 0] > np.finfo(np.float32).tiny
+    sharpened[rows[found], columns[found]] = total[found] / length[found]
+    return sharpened
+
+
+def _roughness(normal: np.ndarray) -> np.ndarray:
+    """(H, W) float32: standard deviation of the normals in 3 x 3 pixels, 0 on a plane."""
+    mean = cv2.blur(normal, (3, 3))
+    square = cv2.blur(np.einsum("hwc,hwc->hw", normal, normal), (3, 3))
+    return np.sqrt(np.maximum(square - np.einsum("hwc,hwc->hw", mean, mean), 0))
+
+
+def _lab(photograph: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(photograph.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100
+
+
+def _padded(plane: np.ndarray) -> np.ndarray:
+    """With a border that weighs nothing."""
+    return np.pad(plane, ((REACH_PX, REACH_PX),) * 2 + ((0, 0),) * (plane.ndim - 2))
+
+
+def _steps(width: int) -> list[tuple[int, np.float32]]:
+    """Steps within reach in a picture of that width, as one number, with their weights."""
+    across = range(-REACH_PX, REACH_PX + 1)
+    squares = {dy * width + dx: dy * dy + dx * dx for dy in across for dx in across}
+    reach = REACH_PX * REACH_PX + 1
+    return [
+        (step, np.float32(np.exp(-square / DISTANCE_PX**2)))
+        for step, square in squares.items()
+        if square <= reach
+    ]
