@@ -35,8 +35,9 @@ def match_shards(images: Path, labels: Path, relabelled: Path | None = None) -> 
     """Pair the label shards of a folder with image shards of the same name.
 
     Image shards that are not labelled yet are passed over. relabelled: a folder of newer labels of
-    some of the photographs, which count instead (see teacher.relabel). Raises FileNotFoundError
-    when there is no label shard, ValueError when a label shard has no image shard.
+    some of the photographs, which count instead (see teacher.jobs.relabel).
+    Raises FileNotFoundError when there is no label shard, ValueError when a label shard has no
+    image shard.
     """
     found = sorted(labels.glob("*.tar"))
     if not found:

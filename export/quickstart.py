@@ -14,7 +14,7 @@ from export.figures import comparison_table
 from export.graph import ExportConfig, export_student
 from export.real_recipe import RealRecipe, run_real
 from teacher.cores import usable_cores
-from teacher.job import LabelConfig, run_label_job
+from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
 from teacher.progress import console
 from teacher.provenance import as_json, claim_run

@@ -23,7 +23,7 @@ from export.graph import ExportConfig, export_student
 from export.labellers import load_labeller, weights_sha256
 from export.real_sheet import draw_sheet
 from teacher.cores import usable_cores
-from teacher.job import LabelConfig, run_label_job
+from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.label import teacher_size
 from teacher.painters import open_teacher
 from teacher.progress import console, track

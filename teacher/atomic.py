@@ -15,7 +15,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A new binary file that takes the place of `path` when the block ends without an exception.
 
     It is written under a temporary name in the same folder, synced, renamed, and the folder synced.
-    The temporary name tells the process: see teacher.leftovers.
+    The temporary name tells the process: see teacher.jobs.leftovers.
     An exception in the block removes it and leaves what was at `path` before.
     """
     temporary = path.with_name(f".{path.name}.{this_process()}.{uuid.uuid4().hex[:12]}.tmp")

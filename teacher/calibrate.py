@@ -22,7 +22,7 @@ from teacher.calibration_scores import KEPT, score_tasks, summary
 from teacher.confidence import CONFIDENCE_FILE, Calibration
 from teacher.confidence_plot import plot_scores
 from teacher.head import decode_head
-from teacher.job_config import best_device
+from teacher.jobs.job_config import best_device
 from teacher.label import TeacherLabeller, fit_photograph
 from teacher.manifest import image_shards, sample_seed
 from teacher.members import LABEL

@@ -78,8 +78,8 @@ def codecs(argv: list[str]) -> int:
 
 def label(argv: list[str]) -> int:
     """Label photographs with a teacher; resumes where it stopped."""
-    from teacher.job import LabelConfig, run_label_job
-    from teacher.label_shard import Interrupted
+    from teacher.jobs.job import LabelConfig, run_label_job
+    from teacher.jobs.label_shard import Interrupted
 
     examples = """\
   potstill label --images photographs/ --out labels/
@@ -96,7 +96,7 @@ def label(argv: list[str]) -> int:
         return benchmark([argument for argument in argv if argument != "--benchmark"])
     config = parse_arguments(LabelConfig, argv, prog="potstill label", examples=examples)
     if config.plan:
-        from teacher.label_plan import plan_label_job, plan_lines
+        from teacher.jobs.label_plan import plan_label_job, plan_lines
 
         print("\n".join(plan_lines(plan_label_job(config))))
         return 0
@@ -159,8 +159,8 @@ class StatusConfig:
 
 def status(argv: list[str]) -> int:
     """Print how far a labelling job is, how fast it was of late, and what it could not label."""
-    from teacher.status import job_status
-    from teacher.status_text import status_lines
+    from teacher.jobs.status import job_status
+    from teacher.jobs.status_text import status_lines
 
     examples = """\
   potstill status --labels labels/
@@ -172,8 +172,8 @@ def status(argv: list[str]) -> int:
 
 def verify(argv: list[str]) -> int:
     """Read a label set again, and name everything that is broken."""
-    from teacher.verify import VerifyConfig
-    from teacher.verify import verify as run_verification
+    from teacher.jobs.verify import VerifyConfig
+    from teacher.jobs.verify import verify as run_verification
 
     examples = """\
   potstill verify --labels labels/

@@ -34,7 +34,7 @@ class InputShard:
     count: int
     """Photographs in it, or of `keys`."""
     keys: tuple[str, ...] | None = None
-    """Only these, in the order of the shard; None for all. See teacher.relabel."""
+    """Only these, in the order of the shard; None for all. See teacher.jobs.relabel."""
 
     def __post_init__(self) -> None:
         check_text("path", self.path)

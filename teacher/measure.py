@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from teacher.input_copy import SCRATCH_PREFIX, fetch
+from teacher.jobs.input_copy import SCRATCH_PREFIX, fetch
+from teacher.jobs.remote import is_url
+from teacher.jobs.sources import Source
 from teacher.manifest import InputShard
 from teacher.markers import Quarantined
 from teacher.progress import console, track
 from teacher.provenance import sha256_file
-from teacher.remote import is_url
 from teacher.salvage import list_photographs
-from teacher.sources import Source
 from teacher.strict_json import from_fields, parse_object
 
 THREADS = 4

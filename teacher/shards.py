@@ -75,7 +75,8 @@ def read_pairs(
 
     A photograph without labels (quarantined) is passed over, and so is a broken member of the image
     shard; label shards are read strictly. relabelled: a shard of some of the photographs, whose
-    labels take the place of those in label_shard (see teacher.relabel). tasks: as in decode_labels.
+    labels take the place of those in label_shard (see teacher.jobs.relabel). tasks: as in
+    decode_labels.
     Raises ValueError naming the file and key when a label has no photograph or the order differs,
     when a photograph is not the one that was labelled, and as read_shard and decode_labels do.
     """

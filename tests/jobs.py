@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from samples import make_photograph
 
-from teacher.job import JobReport, LabelConfig, run_label_job
+from teacher.jobs.job import JobReport, LabelConfig, run_label_job
 from teacher.sample import encode_photograph
 from teacher.shards import ShardWriter
 

@@ -9,10 +9,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import distill.main
-from teacher.job import LabelConfig, run_label_job
+from teacher.jobs.job import LabelConfig, run_label_job
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["teacher.job", "teacher.painters.flux_control"])
+FORKS.set_forkserver_preload(["teacher.jobs.job", "teacher.painters.flux_control"])
 
 
 def start_potstill(argv: Sequence[str]) -> BaseProcess:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from teacher.label_shard import Interrupted
-from teacher.meter import Meter
+from teacher.jobs.label_shard import Interrupted
+from teacher.jobs.meter import Meter
 from teacher.shards import (
     InputShard,
     Marker,

@@ -10,7 +10,7 @@ import pytest
 from jobs import write_images
 from samples import TEACHER, make_photograph
 
-from teacher.label_shard import ShardLabeller
+from teacher.jobs.label_shard import ShardLabeller
 from teacher.labeller import LabelPlanes
 from teacher.sample import TASKS, confidence_size
 from teacher.shards import inspect_shard, read_errors, read_pairs

@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distill.main import main
 from teacher.benchmark import BenchmarkConfig, benchmark
+from teacher.benchmark.peak import peak_of
+from teacher.benchmark.speed import square
+from teacher.benchmark.stage_clock import StageClock
 from teacher.painters.editor import Prompt, load_editor
 from teacher.painters.random_weights import SIZES, random_painter
 from teacher.painters.runtime import Runtime
-from teacher.peak import peak_of
-from teacher.speed import square
-from teacher.stage_clock import StageClock
 
 ON_CPU = {"device": "cpu", "batch_size": 2, "batches": 1}
 

@@ -12,10 +12,10 @@ from jobs import label, shard_bytes, write_image_shards
 from tiny import build_teacher
 
 from distill.main import main
-from teacher import disk_space
-from teacher.disk_space import MARGIN, FullDisk, SpaceGuard, full_disk_explained
+from teacher.jobs import disk_space
+from teacher.jobs.disk_space import MARGIN, FullDisk, SpaceGuard, full_disk_explained
+from teacher.jobs.status import job_status
 from teacher.shards import InputShard, Marker
-from teacher.status import job_status
 
 SMALL_KB = 400
 """Room for some shards of labels, not for all."""

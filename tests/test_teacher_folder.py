@@ -120,7 +120,7 @@ def test_custom_class_names_are_refused(folder: Path) -> None:
 
 def test_unknown_family_lists_the_known_ones(folder: Path) -> None:
     edit_json(folder / "model_index.json", _class_name="StableDiffusionPipeline")
-    with pytest.raises(ValueError, match="'StableDiffusionPipeline'; known: .*FluxControlPipeline, FluxK"):
+    with pytest.raises(ValueError, match=r"'StableDiffusionPipeline'; known: .*FluxControl"):
         load_painter(folder)
 
 
@@ -217,5 +217,5 @@ def test_hub_id_at_a_revision_comes_from_the_cache_when_offline(
 
 
 def test_job_is_imported_without_torch() -> None:
-    code = "import sys, teacher.job, teacher.cli; assert 'torch' not in sys.modules"
+    code = "import sys, teacher.jobs.job, teacher.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

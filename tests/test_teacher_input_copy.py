@@ -8,10 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from teacher.input_copy import local_copies, local_copy
+from teacher.jobs.input_copy import local_copies, local_copy
+from teacher.jobs.remote import RemoteFolder
 from teacher.manifest import InputShard
 from teacher.provenance import sha256_file
-from teacher.remote import RemoteFolder
 from teacher.shards import ShardWriter
 
 

@@ -13,12 +13,12 @@ from legends import with_legends
 from samples import make_photograph
 from tiny import PALETTE, build_teacher, write_card
 
-from teacher.job import LabelConfig
+from teacher.jobs.job import LabelConfig
+from teacher.jobs.status import job_status
 from teacher.label import TeacherLabeller
 from teacher.painters import load_painter
 from teacher.sample import decode_photograph, encode_photograph
 from teacher.shards import is_committed, read_errors, read_manifest, read_pairs, sample_seed
-from teacher.status import job_status
 
 
 @pytest.fixture(scope="module")

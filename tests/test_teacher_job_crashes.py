@@ -18,10 +18,10 @@ from jobs import label, shard_bytes, write_image_shards
 from processes import start_potstill
 from tiny import build_teacher
 
-from teacher.leftovers import QUIET_S, remove_leftovers
+from teacher.jobs.leftovers import QUIET_S, remove_leftovers
+from teacher.jobs.status import job_status
+from teacher.jobs.stop_signals import stop_on_signals
 from teacher.process_id import this_process
-from teacher.status import job_status
-from teacher.stop_signals import stop_on_signals
 
 ROOT = Path(__file__).parent.parent
 TASKS = "depth"

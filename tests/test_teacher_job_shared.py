@@ -8,8 +8,8 @@ from jobs import label, shard_bytes, write_image_shards
 from processes import start_label_job
 from tiny import build_teacher
 
-from teacher.job import LabelConfig
-from teacher.leases import FOLDER, Leases
+from teacher.jobs.job import LabelConfig
+from teacher.jobs.leases import FOLDER, Leases
 
 TASKS = "depth"
 

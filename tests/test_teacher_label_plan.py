@@ -8,8 +8,8 @@ from jobs import label, photograph, write_image_shards, write_images
 from tiny import build_teacher
 
 from distill.main import main
-from teacher.job import LabelConfig
-from teacher.label_plan import JobPlan, plan_label_job, plan_lines
+from teacher.jobs.job import LabelConfig
+from teacher.jobs.label_plan import JobPlan, plan_label_job, plan_lines
 from teacher.shards import read_manifest
 
 

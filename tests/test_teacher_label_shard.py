@@ -10,8 +10,8 @@ import pytest
 from jobs import photograph, png, write_image_shards
 from tiny import build_teacher
 
+from teacher.jobs.label_shard import Interrupted, Photograph, ShardLabeller, batches_by_size
 from teacher.label import TeacherLabeller
-from teacher.label_shard import Interrupted, Photograph, ShardLabeller, batches_by_size
 from teacher.painters import Painter, load_painter
 from teacher.shards import InputShard, Quarantined, ShardWriter, inspect_shard, read_errors
 

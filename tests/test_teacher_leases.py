@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from teacher import leases as leases_module
-from teacher.leases import FOLDER, STALE_S, SUFFIX, Leases
+from teacher.jobs import leases as leases_module
+from teacher.jobs.leases import FOLDER, STALE_S, SUFFIX, Leases
 from teacher.process_id import ProcessId, this_process
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ def test_a_lease_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
 
 TAKE_AND_DIE = """
 import os, pathlib, sys
-from teacher.leases import Leases
+from teacher.jobs.leases import Leases
 leases = Leases(pathlib.Path(sys.argv[1]))
 leases.folder.mkdir()
 assert leases.take("000000")

@@ -9,12 +9,12 @@ import fsspec
 import pytest
 from samples import make_label_members, make_photograph
 
+from teacher.jobs.marker_index import INDEX_NAME, WRITE_FROM
+from teacher.jobs.place import LocalPlace, Place, open_place
+from teacher.jobs.remote import RemoteFolder
 from teacher.manifest import InputShard, Manifest
-from teacher.marker_index import INDEX_NAME, WRITE_FROM
 from teacher.markers import Marker, Quarantined, marker_to_json, write_errors, write_marker
-from teacher.place import LocalPlace, Place, open_place
 from teacher.provenance import sha256_file
-from teacher.remote import RemoteFolder
 from teacher.shards import ShardWriter
 
 SHA = "0f" * 32

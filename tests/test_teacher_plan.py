@@ -8,7 +8,7 @@ import pytest
 from jobs import label, photograph, shard_bytes, write_image_shards, write_images
 from tiny import build_teacher, write_card
 
-from teacher.plan import select_shards
+from teacher.jobs.plan import select_shards
 from teacher.process_id import this_process
 from teacher.shards import InputShard, is_committed
 

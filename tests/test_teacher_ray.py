@@ -14,10 +14,10 @@ import pytest
 from ray_workers import OpenCopier, noted
 from samples import make_photograph
 
-from teacher.cluster_meter import ClusterMeter
-from teacher.label_shard import Interrupted
-from teacher.ray_engine import label_on_ray
-from teacher.ray_places import RayOptions
+from teacher.jobs.cluster_meter import ClusterMeter
+from teacher.jobs.label_shard import Interrupted
+from teacher.jobs.ray_engine import label_on_ray
+from teacher.jobs.ray_places import RayOptions
 from teacher.shards import InputShard, Marker, ShardWriter, inspect_shard
 
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="ray is not installed")
@@ -112,7 +112,7 @@ def test_bad_shards_are_named_after_all_others_are_done(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("teacher.ray_places.BACK_OFF_S", 0.01)
+    monkeypatch.setattr("teacher.jobs.ray_places.BACK_OFF_S", 0.01)
     deadly = write_shard(tmp_path / "deadly.tar", 100)
     damaged = write_shard(tmp_path / "damaged.tar", 101)
     Path(damaged.path).write_bytes(b"no tar at all")
@@ -155,7 +155,7 @@ def test_a_run_that_is_abandoned_ends_its_workers(
 def test_a_teacher_that_no_worker_can_load_ends_the_run(
     cluster: Any, shards: list[InputShard], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("teacher.ray_places.BACK_OFF_S", 0.01)
+    monkeypatch.setattr("teacher.jobs.ray_places.BACK_OFF_S", 0.01)
     worker = OpenCopier(out=out, trouble="runs/teacher is missing")
     message = r"no worker could load the teacher: ValueError: runs/teacher is missing"
     with pytest.raises(ValueError, match=message):

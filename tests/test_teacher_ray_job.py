@@ -13,10 +13,10 @@ from jobs import label, shard_bytes, write_image_shards
 from tiny import build_teacher
 
 from distill.main import main
-from teacher.engines import ray_options
-from teacher.job_config import LabelConfig
-from teacher.ray_cluster import joined_cluster
-from teacher.status import job_status
+from teacher.jobs.engines import ray_options
+from teacher.jobs.job_config import LabelConfig
+from teacher.jobs.ray_cluster import joined_cluster
+from teacher.jobs.status import job_status
 
 ROOT = Path(__file__).parent.parent
 LOCAL = {"engine": "ray", "address": "local", "threads": 1}

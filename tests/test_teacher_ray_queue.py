@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from ray_workers import OpenCopier
 
-from teacher.cluster_meter import ClusterMeter
-from teacher.meter import Totals
-from teacher.ray_worker import Advanced, Finished, Opened, ShardActor, Started, Unusable
-from teacher.shard_queue import DATA_ATTEMPTS, WORKER_ATTEMPTS, Arriving, ShardQueue
+from teacher.jobs.cluster_meter import ClusterMeter
+from teacher.jobs.meter import Totals
+from teacher.jobs.ray_worker import Advanced, Finished, Opened, ShardActor, Started, Unusable
+from teacher.jobs.shard_queue import DATA_ATTEMPTS, WORKER_ATTEMPTS, Arriving, ShardQueue
 from teacher.shards import InputShard, ShardWriter, inspect_shard
 
 

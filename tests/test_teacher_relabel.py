@@ -10,13 +10,13 @@ from samples import make_labels, make_record
 from tiny import build_teacher
 
 from teacher.certainty import mean_confidence, task_confidence
-from teacher.job import run_label_job
-from teacher.job_config import LabelConfig
-from teacher.relabel import unsure_keys
+from teacher.jobs.job import run_label_job
+from teacher.jobs.job_config import LabelConfig
+from teacher.jobs.relabel import unsure_keys
+from teacher.jobs.status import job_status
+from teacher.jobs.verify import VerifyConfig, verify
 from teacher.sample import confidence_size
 from teacher.shards import read_errors, read_manifest, read_pairs
-from teacher.status import job_status
-from teacher.verify import VerifyConfig, verify
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from teacher.remote import CREATE_ATTEMPTS, MOST_LISTINGS, RemoteFolder, common_stems
+from teacher.jobs.remote import CREATE_ATTEMPTS, MOST_LISTINGS, RemoteFolder, common_stems
 
 
 class Answer(Exception):

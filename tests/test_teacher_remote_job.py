@@ -11,9 +11,9 @@ from buckets import Network, new_bucket, s3_server
 from jobs import label, shard_bytes, write_image_shards
 from tiny import build_teacher
 
+from teacher.jobs.place import open_place
+from teacher.jobs.remote import RemoteFolder
 from teacher.markers import Marker
-from teacher.place import open_place
-from teacher.remote import RemoteFolder
 from teacher.shards import ShardWriter
 
 

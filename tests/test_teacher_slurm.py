@@ -2,8 +2,8 @@
 
 import pytest
 
+from teacher.jobs.slurm import array_task, chosen_shards
 from teacher.shards import InputShard
-from teacher.slurm import array_task, chosen_shards
 
 SHARDS = [InputShard(f"/shards/{name:06d}.tar", 1, "0" * 64, 1) for name in range(10)]
 

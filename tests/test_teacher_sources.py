@@ -9,11 +9,11 @@ import fsspec
 import pytest
 from rich.console import Console
 
+from teacher.jobs.plan import photograph_shards
+from teacher.jobs.remote import RemoteFolder, is_url
+from teacher.jobs.sources import find_sources, split_patterns
 from teacher.measure import measure_shards
-from teacher.plan import photograph_shards
-from teacher.remote import RemoteFolder, is_url
 from teacher.shards import ShardWriter, inspect_shard
-from teacher.sources import find_sources, split_patterns
 
 
 def write_shard(path: Path, *keys: str) -> Path:

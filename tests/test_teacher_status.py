@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from distill.main import main
+from teacher.jobs.status import job_status, quarantine_reasons
+from teacher.jobs.status_text import status_lines
 from teacher.manifest import InputShard, Manifest, write_manifest
 from teacher.markers import Marker, Quarantined, write_errors, write_marker
-from teacher.status import job_status, quarantine_reasons
-from teacher.status_text import status_lines
 
 PER_SHARD = 100
 

@@ -12,6 +12,7 @@ from samples import edit_head, make_label_members, make_labels, make_record
 from tiny import build_teacher
 
 from distill.main import main
+from teacher.jobs.verify import VerifyConfig, VerifyReport, verify
 from teacher.manifest import sample_seed
 from teacher.members import LABEL_SUFFIXES
 from teacher.planes import encode_classes, encode_confidence
@@ -26,7 +27,6 @@ from teacher.shards import (
     read_shard,
     write_marker,
 )
-from teacher.verify import VerifyConfig, VerifyReport, verify
 
 
 @pytest.fixture(scope="module")

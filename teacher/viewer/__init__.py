@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from teacher.label_set import LabelSet, open_label_set, photograph_shards_of
+from teacher.jobs.label_set import LabelSet, open_label_set, photograph_shards_of
+from teacher.jobs.plan import select_shards
 from teacher.map_ahead import map_ahead
-from teacher.plan import select_shards
 from teacher.progress import track
 from teacher.viewer.draw import Card, Drawer
 from teacher.viewer.pages import Overview, picture_folder, write_assets, write_index, write_page

@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from teacher import pictures
-from teacher.label_set import LabelSet
+from teacher.jobs.label_set import LabelSet
 from teacher.viewer.draw import Card, confidence_colors
 from teacher.viewer.scan import HISTOGRAM_BINS, ShardScan
 from teacher.viewer.shard_page import Rejected, ShardPage

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from teacher.certainty import mean_confidence
-from teacher.label_set import LabelSet
+from teacher.jobs.label_set import LabelSet
 from teacher.markers import Quarantined, read_errors
 from teacher.members import LABEL_SUFFIXES
 from teacher.sample import decode_labels

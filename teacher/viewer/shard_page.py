@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from teacher.label_set import LabelSet
+from teacher.jobs.label_set import LabelSet
 from teacher.markers import Quarantined
 from teacher.members import LABEL_SUFFIXES
 from teacher.salvage import sound_photographs

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from standin import ReadyLabeller, read_scenes
 
-from teacher.label_shard import ShardLabeller
-from teacher.meter import Meter
+from teacher.jobs.label_shard import ShardLabeller
+from teacher.jobs.meter import Meter
 from teacher.shards import InputShard, Marker
 
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from teacher.cores import many_small_threads
 from teacher.depth import encode_depth
+from teacher.jobs.label_shard import ShardLabeller
+from teacher.jobs.meter import Meter
 from teacher.label import TeacherLabeller
-from teacher.label_shard import ShardLabeller
 from teacher.labeller import Labeller, LabelPlanes
-from teacher.meter import Meter
 from teacher.normals import encode_normals
 from teacher.painters import open_teacher
 from teacher.palette import Palette, encode_segments

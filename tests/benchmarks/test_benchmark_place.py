@@ -16,10 +16,10 @@ import pytest
 from bucket_server import BUCKET, CONFIG, PER_SHARD, marker, planned
 from s3fs import S3FileSystem
 
-from teacher.marker_index import MarkerIndex
-from teacher.place import open_place
-from teacher.plan import photograph_shards, plan_job
-from teacher.remote import RemoteFolder
+from teacher.jobs.marker_index import MarkerIndex
+from teacher.jobs.place import open_place
+from teacher.jobs.plan import photograph_shards, plan_job
+from teacher.jobs.remote import RemoteFolder
 from teacher.shards import Marker, write_manifest, write_marker
 
 SHARDS = 10_000

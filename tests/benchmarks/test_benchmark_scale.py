@@ -13,9 +13,9 @@ import pytest
 from sleepers import OpenSleeper
 from test_benchmark_job import write_shards
 
-from teacher.cluster_meter import ClusterMeter
-from teacher.ray_engine import label_on_ray
-from teacher.ray_places import RayOptions
+from teacher.jobs.cluster_meter import ClusterMeter
+from teacher.jobs.ray_engine import label_on_ray
+from teacher.jobs.ray_places import RayOptions
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 from teacher.shards import inspect_shard
 

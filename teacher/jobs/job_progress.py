@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from teacher.meter import Meter
+from teacher.jobs.meter import Meter
 from teacher.progress import console
 
 REFRESH_S = 0.5

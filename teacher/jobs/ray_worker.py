@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-from teacher.disk_space import FULL
-from teacher.label_shard import Interrupted
-from teacher.meter import Meter, Totals
+from teacher.jobs.disk_space import FULL
+from teacher.jobs.label_shard import Interrupted
+from teacher.jobs.meter import Meter, Totals
 from teacher.shards import InputShard, Marker
 
 REPORT_S = 2.0

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from teacher.jobs.remote import is_url, local_path
 from teacher.labeller import Labeller, build_labeller, require_tasks
 from teacher.painters import Teacher, open_teacher
-from teacher.remote import is_url, local_path
 from teacher.sample import SCHEMA_VERSION, TASKS, check_tasks
 from teacher.views import plan_views
 

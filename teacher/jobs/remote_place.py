@@ -13,7 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from teacher.input_copy import SCRATCH_PREFIX
+from teacher.jobs.input_copy import SCRATCH_PREFIX
+from teacher.jobs.marker_index import MarkerIndex
+from teacher.jobs.place import is_complete
+from teacher.jobs.remote import RemoteFolder
 from teacher.manifest import (
     MANIFEST_NAME,
     InputShard,
@@ -21,7 +24,6 @@ from teacher.manifest import (
     manifest_from_json,
     manifest_to_json,
 )
-from teacher.marker_index import MarkerIndex
 from teacher.markers import (
     DONE,
     ERRORS,
@@ -32,9 +34,7 @@ from teacher.markers import (
     marker_to_json,
 )
 from teacher.members import LABEL
-from teacher.place import is_complete
 from teacher.provenance import sha256_file
-from teacher.remote import RemoteFolder
 from teacher.shard_tar import read_shard
 
 

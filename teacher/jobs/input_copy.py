@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from teacher.jobs.remote import RemoteFolder, is_url
 from teacher.manifest import InputShard
 from teacher.provenance import sha256_file
-from teacher.remote import RemoteFolder, is_url
 
 FETCH_ATTEMPTS = 2
 """Times that a shard is fetched before its bytes count as changed: a transfer may have gone bad."""

@@ -6,14 +6,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from teacher.cluster_meter import ClusterMeter
-from teacher.job_config import LabelConfig
-from teacher.meter import Meter
-from teacher.ray_engine import label_on_ray
-from teacher.ray_places import RayOptions
-from teacher.remote import is_url, local_path
+from teacher.jobs.cluster_meter import ClusterMeter
+from teacher.jobs.job_config import LabelConfig
+from teacher.jobs.meter import Meter
+from teacher.jobs.ray_engine import label_on_ray
+from teacher.jobs.ray_places import RayOptions
+from teacher.jobs.remote import is_url, local_path
+from teacher.jobs.worker import ShardWorker
 from teacher.shards import InputShard, Manifest, Marker
-from teacher.worker import ShardWorker
 
 LabelAll = Callable[[Iterable[InputShard]], Iterator[Marker]]
 """Labels shards, which it asks for one by one in another thread; yields markers as they come."""

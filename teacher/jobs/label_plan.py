@@ -8,18 +8,18 @@ from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from teacher.input_copy import SCRATCH_PREFIX, local_copy
-from teacher.job_config import LabelConfig, best_device, job_teacher, label_settings
+from teacher.jobs.input_copy import SCRATCH_PREFIX, local_copy
+from teacher.jobs.job_config import LabelConfig, best_device, job_teacher, label_settings
+from teacher.jobs.place import open_place
+from teacher.jobs.plan import photograph_shards
+from teacher.jobs.relabel import job_planner
+from teacher.jobs.slurm import chosen_shards
+from teacher.jobs.worker import ShardWorker
 from teacher.measure import inspect_shard
 from teacher.painters.card import TeacherCard
-from teacher.place import open_place
-from teacher.plan import photograph_shards
 from teacher.predictors.card import PredictorCard
-from teacher.relabel import job_planner
 from teacher.salvage import sound_photographs
 from teacher.shards import InputShard, Manifest, Marker, ShardWriter
-from teacher.slurm import chosen_shards
-from teacher.worker import ShardWorker
 
 PROBED = 20
 """Photographs that are labelled to see how fast it goes and how large the labels are."""

@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from teacher.disk_space import SpaceGuard, full_disk_explained
-from teacher.engines import new_meter, opened_engine
-from teacher.job_config import LabelConfig, job_teacher, label_settings
-from teacher.job_progress import job_progress
-from teacher.label_shard import Interrupted
-from teacher.leases import POLL_S, Leases
-from teacher.leftovers import remove_leftovers
+from teacher.jobs.disk_space import SpaceGuard, full_disk_explained
+from teacher.jobs.engines import new_meter, opened_engine
+from teacher.jobs.job_config import LabelConfig, job_teacher, label_settings
+from teacher.jobs.job_progress import job_progress
+from teacher.jobs.label_shard import Interrupted
+from teacher.jobs.leases import POLL_S, Leases
+from teacher.jobs.leftovers import remove_leftovers
+from teacher.jobs.place import Place, open_place
+from teacher.jobs.plan import photograph_shards
+from teacher.jobs.relabel import job_planner
+from teacher.jobs.slurm import chosen_shards
+from teacher.jobs.stop_signals import stop_on_signals
 from teacher.manifest import MANIFEST_NAME
-from teacher.place import Place, open_place
-from teacher.plan import photograph_shards
 from teacher.progress import console
 from teacher.provenance import write_run
-from teacher.relabel import job_planner
 from teacher.shards import InputShard, Manifest, Marker
-from teacher.slurm import chosen_shards
-from teacher.stop_signals import stop_on_signals
 
 SHOWN_FAILURES = 3
 """Quarantined photographs that an error message names; the rest stand in NAME.errors.jsonl."""

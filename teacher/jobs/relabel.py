@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from teacher.certainty import mean_confidence
-from teacher.job_config import LabelConfig
-from teacher.label_set import LabelSet, open_label_set
+from teacher.jobs.job_config import LabelConfig
+from teacher.jobs.label_set import LabelSet, open_label_set
+from teacher.jobs.place import Place
+from teacher.jobs.plan import plan_job
+from teacher.jobs.sources import Source
 from teacher.manifest import InputShard, Manifest
 from teacher.map_ahead import map_ahead
 from teacher.members import LABEL_SUFFIXES
-from teacher.place import Place
-from teacher.plan import plan_job
 from teacher.progress import track
 from teacher.sample import decode_labels
 from teacher.shard_tar import read_shard
-from teacher.sources import Source
 
 THREADS = 4
 """Shards of the parent that are read at a time."""

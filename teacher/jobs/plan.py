@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from teacher.jobs.place import Place
+from teacher.jobs.remote import is_url, local_path
+from teacher.jobs.sources import Source, find_sources
 from teacher.manifest import InputShard, Manifest, plan_job_id
 from teacher.measure import measure_shards
 from teacher.members import PHOTO_SUFFIXES
 from teacher.packing import pack_photographs
-from teacher.place import Place
-from teacher.remote import is_url, local_path
-from teacher.sources import Source, find_sources
 
 Shard = TypeVar("Shard")
 

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from teacher.input_copy import local_copies
+from teacher.jobs.input_copy import local_copies
+from teacher.jobs.meter import Meter
 from teacher.labeller import Labeller
 from teacher.map_ahead import Background, map_ahead, read_ahead
-from teacher.meter import Meter
 from teacher.provenance import package_versions, sha256_file
 from teacher.sample import Record, decode_photograph, encode_labels
 from teacher.shards import (
@@ -129,10 +129,12 @@ class ShardLabeller:
         Raises ValueError when a shard is damaged or not the one that was planned, Interrupted when
         the work was stopped.
         """
+
+        def commit(painted: Iterator[_Painted]) -> Iterator[Marker]:
+            return self._commit_all(painted, out)
+
         unread = threading.Semaphore(UNREAD_BATCHES * self.batch_size)
-        committing = Background(
-            lambda painted: self._commit_all(painted, out), ahead=WINDOWS_ENCODED
-        )
+        committing = Background(commit, ahead=WINDOWS_ENCODED)
         try:
             for window in read_ahead(self._windows(sources), ahead=WINDOWS_AHEAD):
                 outcomes = self._paint_window(window.items, unread)

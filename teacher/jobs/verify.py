@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from teacher.label_set import LabelSet, open_label_set, photograph_shards_of
+from teacher.jobs.label_set import LabelSet, open_label_set, photograph_shards_of
+from teacher.jobs.shard_check import REPAIR, Defect, ShardCheck, check_shard
 from teacher.map_ahead import map_ahead
 from teacher.markers import delete_shard, has_marker
 from teacher.progress import track
-from teacher.shard_check import REPAIR, Defect, ShardCheck, check_shard
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import time
 
-from teacher.meter import Meter, Totals
+from teacher.jobs.meter import Meter, Totals
 
 
 class ClusterMeter(Meter):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from teacher.jobs.place import open_place
+from teacher.jobs.remote import is_url, local_path
 from teacher.markers import Marker, Quarantined, marker_time_s
-from teacher.place import open_place
-from teacher.remote import is_url, local_path
 
 RECENT_SHARDS = 20
 """The last shards that were done tell the pace of a job."""

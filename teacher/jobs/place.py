@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from teacher.jobs.remote import RemoteFolder, is_url, local_path
 from teacher.manifest import MANIFEST_NAME, InputShard, Manifest, read_manifest, write_manifest
 from teacher.markers import Marker, Quarantined, read_errors, read_marker
-from teacher.remote import RemoteFolder, is_url, local_path
 
 
 class Place(Protocol):
@@ -66,7 +66,7 @@ def open_place(out: str | Path) -> Place:
     """The place of an --out. Raises ValueError for a file, and a URL that needs a package."""
     if not is_url(out):
         return LocalPlace(local_path(out))
-    from teacher.remote_place import RemotePlace
+    from teacher.jobs.remote_place import RemotePlace
 
     return RemotePlace(RemoteFolder(str(out)))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from teacher.status import JobStatus, Pace, quarantine_reasons
+from teacher.jobs.status import JobStatus, Pace, quarantine_reasons
 
 SHOWN_REASONS = 20
 

@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from teacher.jobs.remote import RemoteFolder
 from teacher.markers import DONE, Marker, marker_from_json
-from teacher.remote import RemoteFolder
 from teacher.strict_json import from_fields, parse_object
 
 INDEX_NAME = "markers.jsonl"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from teacher.label_set import LabelSet
+from teacher.jobs.label_set import LabelSet
 from teacher.manifest import sample_seed
 from teacher.markers import Marker, Quarantined, read_errors, read_marker
 from teacher.members import LABEL_SUFFIXES, TASKS

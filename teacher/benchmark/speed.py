@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from teacher.benchmark.stage_clock import StageClock, timed
 from teacher.label import TeacherLabeller
 from teacher.labeller import Labeller
 from teacher.painters.flow import FlowPainter
 from teacher.sample import Record, decode_photograph, encode_labels
-from teacher.stage_clock import StageClock, timed
 
 STAGES = ("read", "VAE encode", "transformer", "VAE decode", "network", "copy", "label")
 """Decode and fit the photograph; a painter's networks, or another labeller's only one; what else

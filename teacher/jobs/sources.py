@@ -8,9 +8,9 @@ from pathlib import Path
 
 from braceexpand import braceexpand
 
+from teacher.jobs.remote import RemoteFolder, is_url, local_path
 from teacher.manifest import image_shards
 from teacher.members import PHOTO_SUFFIXES
-from teacher.remote import RemoteFolder, is_url, local_path
 
 SHOWN_MISSING = 3
 """Shards of a pattern that an error message names."""

@@ -15,7 +15,10 @@ from typing import Any
 
 import torch
 
-from teacher.job_config import best_device, chosen_tasks
+from teacher.benchmark.peak import peak_of
+from teacher.benchmark.speed import STAGES, measure
+from teacher.jobs.job_config import best_device, chosen_tasks
+from teacher.jobs.sources import find_sources
 from teacher.label import TeacherLabeller
 from teacher.labeller import Labeller, build_labeller
 from teacher.members import PHOTO_SUFFIXES
@@ -24,12 +27,9 @@ from teacher.painters.card import TeacherCard
 from teacher.painters.opening import find_device
 from teacher.painters.random_weights import random_painter
 from teacher.painters.runtime import Runtime
-from teacher.peak import peak_of
 from teacher.provenance import describe_machine, package_versions
 from teacher.sample import TASKS, check_tasks
 from teacher.shard_tar import read_photographs
-from teacher.sources import find_sources
-from teacher.speed import STAGES, measure
 
 PRODUCTION = "klein-4b,kontext-12b"
 """Random weights that are measured on a GPU if nothing else is named."""

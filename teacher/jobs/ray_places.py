@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from teacher.meter import Totals
-from teacher.ray_worker import OpenWorker, ShardActor
+from teacher.jobs.meter import Totals
+from teacher.jobs.ray_worker import OpenWorker, ShardActor
 from teacher.shards import InputShard
 
 BACK_OFF_S = 2.0

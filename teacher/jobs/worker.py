@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Self
 
 from teacher.cores import many_small_threads
-from teacher.job_config import LabelConfig, job_labeller
-from teacher.label_shard import ShardLabeller
-from teacher.meter import Meter
-from teacher.place import open_place
+from teacher.jobs.job_config import LabelConfig, job_labeller
+from teacher.jobs.label_shard import ShardLabeller
+from teacher.jobs.meter import Meter
+from teacher.jobs.place import open_place
 from teacher.shards import InputShard, Manifest, Marker
 
 

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from teacher.cluster_meter import ClusterMeter
-from teacher.label_shard import Interrupted
-from teacher.progress import console
-from teacher.ray_cluster import joined_cluster
-from teacher.ray_places import (
+from teacher.jobs.cluster_meter import ClusterMeter
+from teacher.jobs.label_shard import Interrupted
+from teacher.jobs.ray_cluster import joined_cluster
+from teacher.jobs.ray_places import (
     NOTHING,
     Place,
     RayOptions,
@@ -27,7 +26,7 @@ from teacher.ray_places import (
     start_worker,
     worker_share,
 )
-from teacher.ray_worker import (
+from teacher.jobs.ray_worker import (
     Advanced,
     DiskFull,
     Event,
@@ -37,7 +36,8 @@ from teacher.ray_worker import (
     Started,
     Unusable,
 )
-from teacher.shard_queue import Arriving, ShardQueue
+from teacher.jobs.shard_queue import Arriving, ShardQueue
+from teacher.progress import console
 from teacher.shards import InputShard, Marker
 
 TICK_S = 0.5

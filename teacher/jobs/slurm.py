@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from teacher.plan import select_shards
+from teacher.jobs.plan import select_shards
 from teacher.progress import console
 from teacher.shards import InputShard
 

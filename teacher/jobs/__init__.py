@@ -1,0 +1,1 @@
+"""The labelling job: plan, share out, label, commit, verify; on one machine or on many."""
