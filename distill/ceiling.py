@@ -17,13 +17,20 @@ from teacher.shards import read_pairs
 from teacher.tuning.paintings import Paints, paint
 
 
-def ceiling(teacher: Path, images: Path, labels: Path, limit: int | None = None) -> dict:
+def ceiling(
+    teacher: Path,
+    images: Path,
+    labels: Path,
+    limit: int | None = None,
+    lora: Path | None = None,
+) -> dict:
     """Scores of true labels that were painted, passed through the VAE, and read again.
 
     teacher: folder of a teacher with a VAE; labels: ground truth of all tasks with the teacher's
-    classes. Returns what distill.evaluate.evaluate does.
+    classes; lora: adapter whose card goes before the teacher's.
+    Returns what distill.evaluate.evaluate does.
     """
-    labeller = TeacherLabeller(load_painter(teacher))
+    labeller = TeacherLabeller(load_painter(teacher, lora=lora))
     paints = Paints(card_palette(labeller.painter.card), labeller.depth_codec)
     scores = Scores()
     samples = (
@@ -40,7 +47,7 @@ def ceiling(teacher: Path, images: Path, labels: Path, limit: int | None = None)
 
 def ceiling_config(config: EvaluateConfig) -> dict:
     """What `potstill evaluate --ceiling` does."""
-    scores = ceiling(config.labeller, config.images, config.labels, config.limit)
+    scores = ceiling(config.labeller, config.images, config.labels, config.limit, config.lora)
     name = f"ceiling of {config.labeller}"
     return {"labeller": name, "labels": str(config.labels), **scores}
 

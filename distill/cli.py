@@ -57,6 +57,8 @@ def evaluate(argv: list[str]) -> int:
   potstill evaluate --labeller teacher/embedded --images heldout/ --labels heldout/labels
   potstill evaluate --labeller marigold-depth/ --images heldout/ --labels heldout/labels \\
       --alignment least_squares
+  potstill evaluate --labeller FOLDER --lora runs/tuned/teacher --steps 1 --images heldout/ \\
+      --labels heldout/labels
   potstill evaluate --ceiling --labeller teacher/embedded --images held/ --labels held/labels
   potstill evaluate --suite sets/ --labeller teacher/embedded --labeller runs/student --out table/
   potstill evaluate --suite sets/ --help"""

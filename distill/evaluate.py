@@ -51,7 +51,8 @@ class EvaluateConfig:
     """
 
     labeller: Path
-    """Folder of a teacher (model_index.json, config.json) or of a student (student.json)."""
+    """Folder of a teacher (model_index.json, config.json) or of a student (student.json), or
+    "embedded"."""
     images: Path
     """Image shards, or the folder that holds them."""
     labels: Path
@@ -64,6 +65,10 @@ class EvaluateConfig:
     """Photographs that are labelled at once."""
     votes: int = 1
     """Paintings of each photograph that a teacher merges."""
+    steps: int | None = None
+    """Denoising steps of a painting, in place of the teacher's own."""
+    lora: Path | None = None
+    """LoRA adapter for a teacher: a safetensors file, or a folder of `potstill tune --base`."""
     alignment: str = "none"
     """Fit of each photograph's depth to the truth, which affine depth needs: least_squares, ransac;
     the share of photographs whose fit turned far into near is then scored as "inverted"."""
@@ -154,16 +159,26 @@ def read_outputs(outputs: Mapping[str, Tensor], student: Student) -> list[Predic
 
 
 def load_labeller(
-    path: Path, device: str = "cpu", tasks: Sequence[str] = TASKS, votes: int = 1
+    path: Path,
+    device: str = "cpu",
+    tasks: Sequence[str] = TASKS,
+    votes: int = 1,
+    *,
+    steps: int | None = None,
+    lora: Path | None = None,
 ) -> Labeller:
     """The teacher or student in a folder; a teacher merges so many paintings of a photograph.
+
+    steps, lora: of a teacher, see teacher.painters.open_teacher.
 
     Raises ValueError when the folder holds neither, and what load_painter and load_student raise.
     """
     if (path / "student.json").is_file():
+        if steps is not None or lora is not None:
+            raise ValueError(f"{path} is a student, which takes neither --steps nor --lora")
         return StudentLabeller(load_student(path, device), path.name)
-    if is_model_folder(path):
-        teacher = open_teacher(path)
+    if is_model_folder(path) or str(path) == "embedded":
+        teacher = open_teacher(path, steps=steps, lora=lora)
         known = [task for task in tasks if task in teacher.card.tasks]
         labeller = build_labeller(teacher, known or tasks, votes, device=device)
         return PainterLabeller(labeller, path.name)
@@ -212,8 +227,16 @@ def evaluate(
 
 def evaluate_config(config: EvaluateConfig) -> dict:
     """What `potstill evaluate` does: the scores of a labeller, and who was scored on what."""
+    labeller = load_labeller(
+        config.labeller,
+        config.device,
+        config.tasks,
+        config.votes,
+        steps=config.steps,
+        lora=config.lora,
+    )
     scores = evaluate(
-        load_labeller(config.labeller, config.device, config.tasks, config.votes),
+        labeller,
         config.images,
         config.labels,
         tasks=config.tasks,
@@ -221,8 +244,10 @@ def evaluate_config(config: EvaluateConfig) -> dict:
         limit=config.limit,
         alignment=config.alignment,
     )
+    adapted = "" if config.lora is None else f" with {config.lora}"
+    steps = "" if config.steps is None else f" in {config.steps} step(s)"
     return {
-        "labeller": str(config.labeller),
+        "labeller": f"{config.labeller}{adapted}{steps}",
         "labels": str(config.labels),
         "alignment": config.alignment,
         **scores,

@@ -46,7 +46,7 @@ class QuickstartConfig:
     """Unlabeled photographs to render."""
     held_out: int = 128
     """Held-out scenes with exact ground truth to compare on."""
-    minutes: float = 5.0
+    minutes: float = 8.0
     """Training time of the student."""
     threads: int = 0
     """CPU threads; 0 takes all cores."""

@@ -37,12 +37,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Delete what killed writers left behind. Only for a folder that nobody else is writing to."""
-    for temporary in folder.glob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
-
-
 def _sync_folder(folder: Path) -> None:
     """Make a rename in the folder last; only POSIX can open folders."""
     if os.name != "posix":

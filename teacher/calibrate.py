@@ -54,6 +54,10 @@ class CalibrateConfig:
     """A teacher folder, OWNER/NAME on the Hugging Face hub (with --revision), or "embedded"."""
     revision: str | None = None
     """Commit of the teacher on the hub."""
+    lora: Path | None = None
+    """LoRA adapter for the teacher; its confidence.json belongs into the adapter's folder."""
+    steps: int | None = None
+    """Denoising steps of a painting, in place of the teacher's own."""
     votes: int = 2
     """Paintings of each photograph; above 1, their agreement is calibrated too."""
     fit: str | None = None
@@ -75,7 +79,9 @@ def calibrate(config: CalibrateConfig) -> dict[str, Any]:
     positions that are not there, and for photographs that would be both fitted and tested on.
     """
     shards = [(path, config.labels / path.name) for path in image_shards(config.images)]
-    teacher = open_teacher(config.teacher, revision=config.revision)
+    teacher = open_teacher(
+        config.teacher, revision=config.revision, lora=config.lora, steps=config.steps
+    )
     card = teacher.painter_card
     labelled = [found for _, labels in shards for found in usable_tasks(labels, card)]
     splits = choose_photographs(len(labelled), config)

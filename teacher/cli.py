@@ -90,6 +90,7 @@ def label(argv: list[str]) -> int:
   potstill label --images photographs/ --out better/ --votes 8 --parent labels/ \\
     --only_below_confidence 0.6
   potstill label --images shards/ --out labels/ --teacher runs/teacher --dtype bfloat16
+  potstill label --images shards/ --out labels/ --teacher FOLDER --lora runs/tuned/teacher --steps 1
   potstill label --images shards/ --out labels/ --engine ray --address head:6379
   potstill label --benchmark --images photographs/"""
     if "--benchmark" in argv:
@@ -145,7 +146,8 @@ def calibrate(argv: list[str]) -> int:
   cp runs/c/confidence.json runs/teacher/"""
     config = parse_arguments(CalibrateConfig, argv, prog="potstill calibrate", examples=examples)
     print(format_report(run_calibration(config)))
-    print(f"{config.out}: confidence.json (put it into the teacher's folder), calibration.png")
+    owner = "adapter" if config.lora else "teacher"
+    print(f"{config.out}: confidence.json (put it into the {owner}'s folder), calibration.png")
     return 0
 
 
@@ -177,7 +179,7 @@ def verify(argv: list[str]) -> int:
 
     examples = """\
   potstill verify --labels labels/
-  potstill verify --labels labels/ --images photographs/ --threads 8
+  potstill verify --labels labels/ --images images/ --threads 8
   potstill verify --labels labels/ --repair && potstill label --images photographs/ --out labels/"""
     config = parse_arguments(VerifyConfig, argv, prog="potstill verify", examples=examples)
     report = run_verification(config, found=print)
@@ -196,8 +198,8 @@ def view(argv: list[str]) -> int:
     from teacher.viewer import ViewConfig, write_view
 
     examples = """\
-  potstill view --labels labels/ --images photographs/ --out view/
-  potstill view --labels labels/ --images photographs/ --out view/ --shards 0-9 --per_page 100"""
+  potstill view --labels labels/ --images images/ --out view/
+  potstill view --labels labels/ --images images/ --out view/ --shards 0-9 --per_page 100"""
     config = parse_arguments(ViewConfig, argv, prog="potstill view", examples=examples)
     print(f"open {write_view(config)}")
     return 0

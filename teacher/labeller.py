@@ -82,9 +82,10 @@ def require_tasks(card: TeacherCard | PredictorCard, tasks: Sequence[str]) -> No
     for task in tasks:
         if task not in card.tasks:
             classes = ", classes and their palette" if task == "segment" else ""
-            advice = f"; its teacher.json would need an instruction{classes} for it"
+            advice = f", or write an instruction{classes} for it into its teacher.json"
             raise ValueError(
-                f"the teacher {card.name} does not label {task}: {', '.join(card.tasks)}"
+                f"the teacher {card.name} does not label {task}: {', '.join(card.tasks)}; give "
+                f"--tasks {','.join(card.tasks)}"
                 + (advice if isinstance(card, TeacherCard) else "")
             )
 

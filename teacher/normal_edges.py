@@ -10,17 +10,14 @@ import cv2
 import numpy as np
 
 REACH_PX = 2
-"""How far away the normal may come from."""
-DISTANCE_PX = 3.0
-"""Scale on which the weight falls with the distance."""
+"""Distance along rows and columns of the eight pixels that lend their normals beside the pixel's
+own. Those nearer by lie in the same blur; asking all 21 within reach gave the same angles."""
 COLOR = 0.05
-"""Scale on which it falls with the difference of colour: CIELAB over 100."""
+"""Scale on which a neighbour's weight falls with its difference of colour: CIELAB over 100."""
 ROUGHNESS = 0.1
-"""Scale on which it falls with the spread of the normals around a pixel, see _roughness."""
+"""Scale on which it falls with the spread of the normals around it, see _roughness."""
 EDGE = 0.2
 """Roughness from which on a pixel is at an edge: that where surfaces 24 degrees apart meet."""
-
-
 BORDER = ((REACH_PX, REACH_PX), (REACH_PX, REACH_PX))
 """Of pixels that weigh nothing, around the picture."""
 WINDOW = np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)
@@ -46,11 +43,12 @@ def sharpen_normals(normal: np.ndarray, photograph: np.ndarray) -> np.ndarray:
     places = (rows + REACH_PX) * planes.shape[1] + columns + REACH_PX
     own = pixels.take(places, axis=0)[:, 1:4]
     total = np.zeros((len(places), 3), np.float32)
-    for step, nearness in _steps(planes.shape[1]):
+    across = (-REACH_PX, 0, REACH_PX)
+    for step in (down * planes.shape[1] + right for down in across for right in across):
         seen = pixels.take(places + step, axis=0)
         apart = seen[:, 1:4] - own
         alike = np.exp(np.einsum("nc,nc->n", apart, apart) * np.float32(-0.5 / COLOR**2))
-        total += (nearness * seen[:, 0] * alike)[:, None] * seen[:, 4:]
+        total += (seen[:, 0] * alike)[:, None] * seen[:, 4:]
     sharpened = normal.copy()
     length = np.sqrt(np.einsum("nc,nc->n", total, total))
     found = length > np.finfo(np.float32).tiny
@@ -67,15 +65,3 @@ def _roughness(normal: np.ndarray) -> np.ndarray:
 
 def _lab(photograph: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(photograph.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / 100
-
-
-def _steps(width: int) -> list[tuple[int, np.float32]]:
-    """Steps within reach in a picture of that width, as one number, with their weights."""
-    across = range(-REACH_PX, REACH_PX + 1)
-    squares = {dy * width + dx: dy * dy + dx * dx for dy in across for dx in across}
-    reach = REACH_PX * REACH_PX + 1
-    return [
-        (step, np.float32(np.exp(-square / DISTANCE_PX**2)))
-        for step, square in squares.items()
-        if square <= reach
-    ]

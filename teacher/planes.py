@@ -39,7 +39,8 @@ PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
 )
 """One filter for all rows instead of the best of five for each, and only runs looked for: 1.4 to
-1.7 times as fast, and labels of the embedded teacher are a tenth smaller."""
+1.7 times as fast. The embedded teacher's labels are 10 % smaller at 128 px; at 512 px normals are
+12 to 23 % smaller, and depth is 2 to 11 % larger."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY_16, RGB_8, PALETTE_8 = (16, 0), (8, 2), (8, 3)
 """Bit depth and colour type, as in a PNG header."""

@@ -12,6 +12,7 @@ from distill.data import match_shards
 from distill.datasets import FORMATS, DatasetCard, import_dataset, read_dataset, write_dataset
 from distill.datasets.camvid import CLASSES
 from distill.main import main
+from teacher.process_id import this_process
 from teacher.shards import is_committed, read_photographs
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
@@ -102,7 +103,8 @@ def test_a_killed_import_goes_on(camvid: Path) -> None:
     (wanted.out / "dataset.json").unlink()
     (wanted.out / "labels" / "000001.done.json").unlink()
     (wanted.out / "images" / "000002.tar").unlink()
-    (wanted.out / "images" / ".000002.tar.0123.tmp").write_bytes(b"half a shard")
+    dead = replace(this_process(), started=1)
+    (wanted.out / "images" / f".000002.tar.{dead}.0123.tmp").write_bytes(b"half a shard")
     import_dataset(wanted)
     assert not list(wanted.out.rglob("*.tmp"))
     assert files == {path: path.read_bytes() for path in wanted.out.rglob("*.tar")}

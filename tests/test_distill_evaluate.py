@@ -1,7 +1,9 @@
 """Any labeller against any label set."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,6 +147,26 @@ def test_students_and_teachers_are_told_apart_by_their_files(tmp_path: Path) -> 
     assert teacher.name == "teacher"
     with pytest.raises(ValueError, match="expected the folder of a student"):
         load_labeller(tmp_path)
+    assert load_labeller(Path("embedded")).name == "embedded"
+
+
+def test_steps_and_adapters_are_for_teachers_alone(tmp_path: Path) -> None:
+    build_teacher(tmp_path / "teacher")
+    (tmp_path / "adapter").mkdir()
+    card = json.loads((tmp_path / "teacher/teacher.json").read_text()) | {"steps": 3}
+    (tmp_path / "adapter/teacher.json").write_text(json.dumps(card))
+    shutil.copy(tmp_path / "teacher/instructions.safetensors", tmp_path / "adapter")
+
+    def steps(**options: Any) -> int:
+        labeller = load_labeller(tmp_path / "teacher", **options)
+        assert isinstance(labeller, PainterLabeller)
+        return labeller.teacher.provenance()["steps"]
+
+    assert steps(lora=tmp_path / "adapter") == 3
+    assert steps(lora=tmp_path / "adapter", steps=2) == 2
+    save_student(tiny_student(), tmp_path / "student")
+    with pytest.raises(ValueError, match="takes neither --steps nor --lora"):
+        load_labeller(tmp_path / "student", steps=2)
 
 
 def test_a_teacher_is_scored_and_repeats_itself(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from tiny import build_teacher, write_card
 from tiny_editors import FAMILIES, build_stock
 
 from teacher.painters import load_painter, open_teacher
-from teacher.painters.editor import load_editor
 from teacher.painters.flow import FlowPainter
 from teacher.painters.instructions import write_prompts
 from teacher.shards import read_pairs
@@ -39,7 +38,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_instructions(folder: Path) -> Path:
-    editor = load_editor(folder)
+    editor = open_teacher(folder).editor()
     write_prompts(folder / "instructions.safetensors", {"depth": editor.embed(["paint depth"])})
     write_card(folder, instructions={"depth": "paint depth"})
     return folder

@@ -16,7 +16,8 @@ from teacher.benchmark import BenchmarkConfig, benchmark
 from teacher.benchmark.peak import peak_of
 from teacher.benchmark.speed import square
 from teacher.benchmark.stage_clock import StageClock
-from teacher.painters.editor import Prompt, load_editor
+from teacher.painters import open_teacher
+from teacher.painters.editor import Prompt
 from teacher.painters.random_weights import SIZES, random_painter
 from teacher.painters.runtime import Runtime
 
@@ -47,7 +48,7 @@ def test_a_teacher_is_measured_at_each_number_of_steps(images: Path, tmp_path: P
     }
     assert min(one["stage_ms"].values()) >= 0
     # Three tasks, each of two steps more: the transformer six times more, and nothing else.
-    editor = load_editor(teacher)
+    editor = open_teacher(teacher).editor()
     source, prompt = torch.zeros(1, 16, 4, 4), _prompt(4, 16, 8)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         editor.velocity(source, source, torch.ones(1), prompt)

@@ -13,7 +13,7 @@ from tiny_editors import FAMILIES, build_stock
 
 from teacher.label import TeacherLabeller, teacher_size
 from teacher.painters import load_painter, open_teacher
-from teacher.painters.editor import Editor, Prompt, load_editor
+from teacher.painters.editor import Editor, Prompt
 from teacher.painters.flow import FlowPainter
 from teacher.painters.instructions import read_prompts, write_prompts
 from teacher.prompts import depth_prompt
@@ -62,7 +62,7 @@ def assert_same(first: Prompt, second: Prompt, limit: float = 0.0) -> None:
 
 
 def test_embedding_is_the_same_every_time_and_row_by_row(stock: Path) -> None:
-    editor = load_editor(stock)
+    editor = open_teacher(stock).editor()
     both = editor.embed(TEXTS)
     assert_same(both, editor.embed(TEXTS))  # T5 in training mode would drop out other values
     for row, text in enumerate(TEXTS):
@@ -74,8 +74,24 @@ def test_embedding_is_the_same_every_time_and_row_by_row(stock: Path) -> None:
             assert not both.embeds[row, tokens:].any()
 
 
+def test_many_texts_are_embedded_a_few_at_a_time(
+    stock: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = open_teacher(stock).editor()
+    together = editor.embed(TEXTS)
+    monkeypatch.setattr("teacher.painters.editor.TEXTS_A_PASS", 1)
+    assert_same(together, editor.embed(TEXTS), limit=1e-4)
+
+
+def test_what_clip_does_not_read_is_no_warning(
+    kontext: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_teacher(kontext).editor().embed([depth_prompt()])
+    assert not caplog.messages
+
+
 def test_padding_does_not_change_a_velocity(tmp_path: Path) -> None:
-    editor = load_editor(build_stock(tmp_path / "qwen", "qwen"))
+    editor = open_teacher(build_stock(tmp_path / "qwen", "qwen")).editor()
     both, alone = editor.embed(TEXTS), editor.embed(TEXTS[:1])
     assert both.mask is not None
     assert alone.mask is None
@@ -95,7 +111,7 @@ def test_rows_of_a_prompt() -> None:
 
 
 def test_stored_prompts_lose_their_padding_and_nothing_else(stock: Path, tmp_path: Path) -> None:
-    editor, path = load_editor(stock), tmp_path / "instructions.safetensors"
+    editor, path = open_teacher(stock).editor(), tmp_path / "instructions.safetensors"
     both = editor.embed(TEXTS)
     rows = {name: both.rows(torch.tensor([row])) for row, name in enumerate(("depth", "normal"))}
     write_prompts(path, rows)
@@ -163,7 +179,10 @@ def test_text_encoders_count_where_they_embed(folder: Path) -> None:
 
 def test_segmentation_needs_classes_and_says_so(folder: Path) -> None:
     painter = loaded(folder)
-    with pytest.raises(ValueError, match=r"does not label segment: .*teacher\.json.*classes"):
+    with pytest.raises(
+        ValueError,
+        match=r"does not label segment: .*--tasks depth,normal, .*classes.*teacher\.json",
+    ):
         TeacherLabeller(painter)
     planes = TeacherLabeller(painter, ("depth", "normal"))
     assert planes.palettes == ()
@@ -185,7 +204,7 @@ def test_labels_with_a_stock_generator(folder: Path) -> None:
 
 
 def test_missing_text_encoders_are_named(folder: Path) -> None:
-    editor = load_editor(folder)
+    editor = open_teacher(folder).editor()
     index = json.loads((folder / "model_index.json").read_text())
     for name in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
         index[name] = [None, None]
@@ -218,4 +237,4 @@ def test_text_encoders_are_fetched_only_when_needed(
 
 
 def loaded_prompts(folder: Path) -> dict[str, Prompt]:
-    return {"depth": load_editor(folder).embed(TEXTS[:1])}
+    return {"depth": open_teacher(folder).editor().embed(TEXTS[:1])}

@@ -207,13 +207,17 @@ def test_too_many_bad_photographs_fail_the_job_but_keep_what_is_done(
         ({"batch_size": 0}, "--batch_size must be at least 1"),
         ({"threads": 0}, "--threads must be at least 1"),
         ({"max_bad_fraction": 1.5}, r"--max_bad_fraction must lie in 0\.\.1"),
+        ({"out": Path("images")}, "--out is the folder of --images, images: name another one"),
+        ({"out": "file://images/"}, "--out is the folder of --images"),
+        ({"packed": Path("labels/../labels")}, "--out is the folder of --packed"),
+        ({"images": "s3://b/c", "out": "s3://b/c/"}, "--out is the folder of --images, s3://b/c"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        LabelConfig(images=Path("images"), out=Path("labels"), **options)
+        LabelConfig(**{"images": Path("images"), "out": Path("labels"), **options})
 
 
 def test_a_task_without_an_instruction_is_refused(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from teacher.atomic import remove_temporaries, write_atomically
+from teacher.atomic import write_atomically
 from teacher.shards import (
     InputShard,
     Manifest,
@@ -227,11 +227,3 @@ def test_a_failed_write_keeps_the_former_file(tmp_path, monkeypatch):
         write_atomically(tmp_path / "a.json", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"old"
-
-
-def test_what_killed_writers_left_can_be_removed(tmp_path):
-    names = [".000000.tar.0123456789ab.tmp", "000000.tar", ".hidden"]
-    for name in names:
-        (tmp_path / name).write_bytes(b"")
-    remove_temporaries(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])

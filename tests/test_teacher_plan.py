@@ -62,7 +62,17 @@ def test_another_configuration_is_refused_with_what_changed(
     with pytest.raises(ValueError, match=message) as error:
         label(images, out, teacher, **options)
     assert "\n" not in str(error.value)
+    assert "give --out another folder" in str(error.value)
     assert shard_bytes(out) == whole
+
+
+def test_a_plan_without_labels_may_be_given_up(images: Path, teacher: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels"
+    label(images, out, teacher)
+    for file in (*out.glob("*.tar"), *out.glob("*.done.json")):
+        file.unlink()
+    with pytest.raises(ValueError, match=r"delete .*manifest\.json to plan anew"):
+        label(images, out, teacher, tasks="depth")
 
 
 def test_another_teacher_is_refused_but_not_the_same_one_elsewhere(

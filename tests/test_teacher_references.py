@@ -337,6 +337,7 @@ def _edit_json(path: Path, **fields: Any) -> None:
         ("segformer", "teacher.json", {"classes": ["a"]}, "classes must be an object like"),
         ("segformer", "teacher.json", {"classes": {"a": ["sky"], "b": ["sky"]}}, "one class only"),
         ("sam3", "teacher.json", {"classes": None}, "finds what it is asked for"),
+        ("sam3", "teacher.json", {"classes": [["sky"]]}, "finds what it is asked for"),
         ("sam3", "teacher.json", {"score_threshold": 2}, "from 0 to below 1, found 2"),
         ("segformer", "preprocessor_config.json", {"image_std": [1, 2]}, "must be three numbers"),
         ("segformer", "config.json", {"architectures": ["NoSuchNet"]}, "unknown.*Segformer"),

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from labelled import CLASSES, write_set
 from tiny_editors import build_stock
 from tuned import checkpoint_of, small_run
 
 from distill.main import main
-from teacher.painters import load_painter
-from teacher.painters.editor import load_editor
+from teacher.painters import load_painter, open_teacher
 from teacher.tuning.editors import tune_editor
 from teacher.tuning.editors.adapters import ADAPTER, prepare_training
 from teacher.tuning.editors.checkpoints import checkpoint_step
@@ -56,6 +56,7 @@ def test_an_adapter_makes_a_teacher_of_a_generator(tmp_path, data, family):
     readme = (folder / "README.md").read_text()
     assert f"--teacher {base} --lora ." in readme
     assert "8 photographs" in readme
+    assert "license: unknown" in readme
     kept = json.loads((tmp_path / "run/retention.json").read_text())
     assert kept["ratio"] == pytest.approx(kept["tuned_loss"] / kept["base_loss"])
     assert kept["ratio"] != 1
@@ -66,7 +67,7 @@ def test_an_adapter_makes_a_teacher_of_a_generator(tmp_path, data, family):
 
 def test_only_the_adapter_is_trained(kontext, data, tmp_path):
     config = small_run(kontext, data, tmp_path)
-    editor = load_editor(kontext)
+    editor = open_teacher(kontext).editor()
     before = {name: p.clone() for name, p in editor.transformer.named_parameters()}
     trained = prepare_training(editor.transformer, config)
     assert all(".lora_" in name for name in trained)
@@ -196,6 +197,20 @@ def test_settings_that_do_not_fit(kontext, data, tmp_path, fields, message):
         return
     with pytest.raises(ValueError, match=message):
         tune_editor(config)
+
+
+def test_more_devices_than_there_are_are_refused_before_any_work(kontext, data, tmp_path):
+    with pytest.raises(ValueError, match="device cuda:63 is not there"):
+        tune_editor(small_run(kontext, data, tmp_path, device="cuda", devices=64))
+    assert not (tmp_path / "latents").exists()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_tunes_and_measures(kontext, data, tmp_path):
+    """Lightning moves what it trained to host memory; retention is measured on the device."""
+    folder = tune_editor(small_run(kontext, data, tmp_path, device="cuda"))
+    assert (tmp_path / "retention.json").exists()
+    assert load_painter(kontext, lora=folder, device="cuda").card.steps == 1
 
 
 def test_labels_of_other_classes_are_refused(kontext, data, tmp_path):

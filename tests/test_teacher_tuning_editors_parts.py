@@ -13,14 +13,13 @@ from tuned import small_run
 
 from teacher.depth import CUBE_WALK, decode_depth
 from teacher.legend import parse_legend
-from teacher.painters.editor import Prompt
+from teacher.painters.editor import Prompt, joined
 from teacher.palette import Palette, decode_segments
 from teacher.shards import read_pairs
 from teacher.tuning.editors.averaging import AveragedParameters
 from teacher.tuning.editors.batches import PAINT, REPLAY, Mix, example_odds, make_batch
 from teacher.tuning.editors.checkpoints import SafetensorsCheckpoints, checkpoint_step
-from teacher.tuning.editors.config import Mixture, Replay
-from teacher.tuning.editors.embeddings import joined
+from teacher.tuning.editors.config import Mixture, Optimisation, Replay
 from teacher.tuning.editors.examples import nearest_size
 from teacher.tuning.editors.instructions import (
     MAPS,
@@ -271,3 +270,6 @@ def test_bad_groups_of_settings_are_refused():
         Replay(pictures=8, held_out=8)
     with pytest.raises(ValueError, match="not both"):
         replace(Replay(prompts=Path("a")), images=Path("b"))
+    for fields in ({"learning_rate": 0}, {"warmup_steps": -1}, {"averaging": 1}):
+        with pytest.raises(ValueError, match=f"--optimisation.{min(fields)} is"):
+            Optimisation(**fields)

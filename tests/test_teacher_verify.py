@@ -313,6 +313,24 @@ def test_the_command_tells_by_its_exit_code(data: Path, capsys: pytest.CaptureFi
     assert "--threads must be at least 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [["--labels=s3://b/labels"], ["--images=s3://b/labels"]])
+def test_a_url_is_refused_as_one(
+    data: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    assert main(["verify", f"--labels={data / 'labels'}", *options]) == 2
+    assert "error: s3://b/labels: a URL where only a folder of this" in capsys.readouterr().err
+
+
+def test_loose_photographs_are_refused_with_the_folder_of_their_shards(
+    data: Path, tmp_path: Path
+) -> None:
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    (loose / "a.jpg").write_bytes(photograph(0))
+    with pytest.raises(ValueError, match=r"found none; .* labelled lay in .*images$"):
+        verify(VerifyConfig(labels=data / "labels", images=loose), print)
+
+
 def test_photographs_of_another_set_are_refused(data: Path, tmp_path: Path) -> None:
     write_images(tmp_path / "other.tar", {"a": photograph(0)})
     config = VerifyConfig(labels=data / "labels", images=tmp_path / "other.tar")

@@ -230,6 +230,14 @@ def test_affine_depth_has_a_scale_without_metres(tmp_path: Path) -> None:
     assert not re.search(r"<span>[\d.]+ m</span>", source)
 
 
+def test_depth_beyond_100_m_is_told_in_plain_figures(tmp_path: Path) -> None:
+    depth = np.geomspace(1.5, 1000, 32 * 32, dtype=np.float32).reshape(32, 32)
+    write_set(tmp_path, 1, shards=1, depth_m=depth)
+    view(tmp_path, tmp_path / "view")
+    source = pages(tmp_path / "view")["index.html"].source
+    assert "<span>1.6 m</span><span>39 m</span><span>940 m</span>" in source
+
+
 def test_the_depth_scale_spans_what_is_there() -> None:
     depth_m = np.geomspace(2, 20, 1000, dtype=np.float32)[None]
     near_m, far_m = depth_range(depth_m)

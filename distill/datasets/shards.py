@@ -13,7 +13,7 @@ from distill.datasets.selection import is_labelled
 from distill.datasets.source import Item
 from distill.datasets.truth import read_photograph, read_truth
 from teacher.cores import usable_cores
-from teacher.folder_lock import writing_to
+from teacher.jobs.leftovers import remove_leftovers
 from teacher.map_ahead import map_ahead
 from teacher.normals import Convention
 from teacher.progress import progress_bar
@@ -55,7 +55,7 @@ def write_shards(out: Path, items: Sequence[Item], plan: ShardPlan) -> None:
     with ExitStack() as stack:
         for name in ("images", "labels") if any_labels else ("images",):
             (out / name).mkdir(exist_ok=True)
-            stack.enter_context(writing_to(out / name))
+            remove_leftovers(out / name)
         pool = stack.enter_context(ThreadPoolExecutor(usable_cores()))
         bar = stack.enter_context(progress_bar())
         task = bar.add_task(f"import {plan.name}", total=len(items))

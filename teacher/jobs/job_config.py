@@ -7,6 +7,7 @@ from typing import Any
 from teacher.jobs.remote import is_url, local_path
 from teacher.labeller import Labeller, build_labeller, require_tasks
 from teacher.painters import Teacher, open_teacher
+from teacher.provenance import package_versions
 from teacher.sample import SCHEMA_VERSION, TASKS, check_tasks
 from teacher.views import plan_views
 
@@ -40,7 +41,7 @@ class LabelConfig:
     votes: int = 1
     """Paintings of each photograph that are merged: other seeds, mirrored, other legends."""
     parent: Path | None = None
-    """A label set to improve: labels again, into OUT, only what it is unsure of."""
+    """A label set of this machine to improve: labels again, into OUT, only what it is unsure of."""
     only_below_confidence: float | None = None
     """With --parent: photographs whose labels have a mean confidence below this, 0..1, there."""
     shards: str | None = None
@@ -82,11 +83,21 @@ class LabelConfig:
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, found {getattr(self, name)}")
+        self._check_folders()
         self._check_engine()
         if (self.parent is None) != (self.only_below_confidence is None):
             raise ValueError("--parent and --only_below_confidence belong together")
         if not 0 <= self.max_bad_fraction <= 1:
             raise ValueError(f"--max_bad_fraction must lie in 0..1, found {self.max_bad_fraction}")
+
+    def _check_folders(self) -> None:
+        """Label shards beside photographs would be taken for shards of photographs."""
+        for name in ("images", "packed"):
+            folder = getattr(self, name)
+            if folder is not None and _resolved(folder) == _resolved(self.out):
+                raise ValueError(
+                    f"--out is the folder of --{name}, {folder}: name another one for the labels"
+                )
 
     def _check_engine(self) -> None:
         if self.engine not in ENGINES:
@@ -113,6 +124,10 @@ class LabelConfig:
         if self.packed or is_url(self.out):
             return self.packed
         return local_path(self.out).parent / "images"
+
+
+def _resolved(place: str | Path) -> str | Path:
+    return str(place).rstrip("/") if is_url(place) else local_path(place).resolve()
 
 
 def job_teacher(config: LabelConfig) -> Teacher:
@@ -148,6 +163,7 @@ def label_settings(config: LabelConfig, teacher: Teacher) -> dict[str, Any]:
     identity = {**teacher.card.identity(), "name": teacher.card.name}
     del identity["path_or_hub_id"]
     return {
+        "potstill": package_versions().get("potstill"),  # another version may read otherwise
         "label_schema": SCHEMA_VERSION,
         "tasks": list(tasks),
         "steps": teacher.card.steps,

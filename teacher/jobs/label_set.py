@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from teacher.jobs.remote import require_local
 from teacher.manifest import MANIFEST_NAME, InputShard, Manifest, image_shards, read_manifest
 from teacher.markers import is_committed
 
@@ -36,9 +37,10 @@ class LabelSet:
 def open_label_set(folder: Path) -> LabelSet:
     """Find the label shards of a folder: those of its plan, otherwise its tar files.
 
-    Raises FileNotFoundError when there is no such folder or nothing in it, ValueError when the plan
-    is damaged.
+    Raises FileNotFoundError when there is no such folder or nothing in it, ValueError for a URL and
+    when the plan is damaged.
     """
+    require_local(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected label shards")
     if (folder / MANIFEST_NAME).is_file():
@@ -57,9 +59,16 @@ def open_label_set(folder: Path) -> LabelSet:
 def photograph_shards_of(labels: LabelSet, images: Path, names: Collection[str]) -> dict[str, Path]:
     """Shard name -> the shard of its photographs, for these shards of a label set.
 
-    Raises FileNotFoundError naming the first shard that has none in `images`.
+    Raises FileNotFoundError naming the first shard that has none in `images`, ValueError for a URL
+    and for a folder without shards.
     """
-    found = {path.stem: path for path in image_shards(images)}
+    require_local(images)
+    try:
+        found = {path.stem: path for path in image_shards(images)}
+    except ValueError as error:
+        packed = next((i.path.rpartition("/")[0] for i in labels.inputs.values()), None)
+        hint = f"; the shards that were labelled lay in {packed}" if packed else ""
+        raise ValueError(f"{error}{hint}") from error
     if missing := [name for name in names if name not in found]:
         raise FileNotFoundError(
             f"{images}: no shard {missing[0]}.tar, which {labels.folder} has labels of; "

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from teacher.jobs.place import Place
 from teacher.jobs.remote import is_url, local_path
 from teacher.jobs.sources import Source, find_sources
-from teacher.manifest import InputShard, Manifest, plan_job_id
+from teacher.manifest import MANIFEST_NAME, InputShard, Manifest, plan_job_id
 from teacher.measure import measure_shards
 from teacher.members import PHOTO_SUFFIXES
 from teacher.packing import pack_photographs
@@ -90,9 +90,11 @@ def _resume(
 ) -> Manifest:
     changes = _config_changes(manifest.config, config) + _input_changes(manifest.inputs, sources)
     if changes:
+        begun = "go on with what it was begun with, or give --out another folder"
+        planned = f"nothing is labelled there yet: delete {place}/{MANIFEST_NAME} to plan anew"
         raise ValueError(
             f"{place} belongs to another job ({'; '.join(changes)}): "
-            "go on with what it was begun with, or give --out another folder"
+            f"{begun if place.tars() else planned}"
         )
     places = {source.name: source.place for source in sources}
     return replace(

@@ -5,6 +5,7 @@ file handle in a with-block would publish what was written when an exception clo
 """
 
 import errno
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,15 @@ def is_url(place: str | Path) -> bool:
 def local_path(place: str | Path) -> Path:
     """The path of a place that is no URL."""
     return Path(str(place).removeprefix("file://"))
+
+
+def require_local(folder: Path) -> None:
+    """Raise ValueError for a Path that was made of a URL, which has lost one of its slashes."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", folder.as_posix()):
+        raise ValueError(
+            f"{folder.as_posix().replace(':/', '://', 1)}: a URL where only a folder of this "
+            "machine will do: copy what lies there, and give the folder of the copy"
+        )
 
 
 class RemoteFolder:

@@ -23,10 +23,10 @@ class VerifyConfig:
     """
 
     labels: Path
-    """Folder of the label shards."""
+    """Folder of the label shards, on this machine."""
     images: Path | None = None
-    """The photographs that were labelled: compares their sha256 with the labels', and their keys
-    with labels and quarantine."""
+    """The shards of photographs that were labelled: compares their sha256 with the labels', and
+    their keys with labels and quarantine."""
     repair: bool = False
     """Delete the shards whose labels are broken, so that the next `potstill label` makes them."""
     threads: int = 4

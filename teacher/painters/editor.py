@@ -6,7 +6,8 @@ instruction tuning run on the same methods, so that what is trained is what pain
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,12 +15,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+from diffusers.utils import logging as diffusers_logging
 from torch import Tensor
+from torch.nn import functional as F
+from transformers.utils import logging as transformers_logging
 
 from teacher.painters.lora import fuse_adapter
 from teacher.painters.opening import find_device, open_encoders, open_pipeline
 from teacher.painters.placing import place
 from teacher.painters.runtime import ON_CPU, Runtime
+
+TEXTS_A_PASS = 16
+"""Instructions that go through the text encoders at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +59,27 @@ class Prompt:
         """The tensors that are there, by the names of the fields."""
         found = {"embeds": self.embeds, "pooled": self.pooled, "mask": self.mask}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def joined(prompts: Sequence[Prompt]) -> Prompt:
+    """The rows of all prompts, one after the other; shorter ones are padded and masked."""
+    longest = max(prompt.embeds.shape[1] for prompt in prompts)
+    pooled = [prompt.pooled for prompt in prompts if prompt.pooled is not None]
+    mask = torch.cat([F.pad(_mask(p), (0, longest - p.embeds.shape[1])) for p in prompts])
+    return Prompt(
+        embeds=torch.cat(
+            [F.pad(p.embeds, (0, 0, 0, longest - p.embeds.shape[1])) for p in prompts]
+        ),
+        pooled=torch.cat(pooled) if pooled else None,
+        mask=None if mask.all() else mask,
+    )
+
+
+def _mask(prompt: Prompt) -> Tensor:
+    """Its mask (B, T), also where nothing is padded."""
+    embeds = prompt.embeds
+    everything = torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+    return everything if prompt.mask is None else prompt.mask
 
 
 class Editor(ABC):
@@ -136,9 +164,11 @@ class Editor(ABC):
 
         Raises ValueError for a folder that has none.
         """
-        with torch.no_grad():  # not inference_mode: tuning trains on these tensors
+        with _quiet(), torch.no_grad():  # not inference_mode: tuning trains on these tensors
             encoders = open_encoders(self.pipeline_class, self.folder, self.runtime)
-            return self.embed_with(encoders, list(texts))
+            starts = range(0, len(texts), TEXTS_A_PASS)
+            parts = (list(texts[start : start + TEXTS_A_PASS]) for start in starts)
+            return joined([self.embed_with(encoders, part) for part in parts])
 
     @abstractmethod
     def embed_with(self, pipeline: Any, texts: list[str]) -> Prompt:
@@ -164,18 +194,15 @@ class Editor(ABC):
         return self.scheduler.sigmas
 
 
-def load_editor(
-    path_or_hub_id: str | Path,
-    *,
-    revision: str | None = None,
-    lora: str | Path | None = None,
-    runtime: Runtime = ON_CPU,
-) -> Editor:
-    """Open a folder or a repository (see teacher.painters.open_teacher) and load its generator.
-
-    The family is picked by the class that model_index.json names. Raises ValueError for a teacher
-    that is not a flow-matching generator.
-    """
-    from teacher.painters import open_teacher
-
-    return open_teacher(path_or_hub_id, revision=revision, lora=lora).editor(runtime)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """CLIP reads the first 77 tokens of an instruction, and two libraries say so for each."""
+    libraries = (diffusers_logging, transformers_logging)
+    before = [library.get_verbosity() for library in libraries]
+    for library in libraries:
+        library.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for library, verbosity in zip(libraries, before):
+            library.set_verbosity(verbosity)

@@ -15,6 +15,23 @@ from teacher.painters.card import TeacherCard
 from teacher.painters.editor import Editor, Prompt
 
 
+@torch.no_grad()
+def denoise(
+    editor: Editor, start: Tensor, source: Tensor | None, prompt: Prompt, steps: int
+) -> Tensor:
+    """Finished latents (B, C, h, w) float32, by Euler steps over the scheduler's noise levels.
+
+    start: (B, C, h, w) float32; source: latents of the photographs, None for plain generation;
+    prompt: B rows; all of them on the editor's device.
+    """
+    latents = start
+    sigmas = editor.sigmas(steps, *start.shape[-2:]).to(editor.device)
+    for now, after in pairwise(sigmas):
+        velocity = editor.velocity(latents, source, now.expand(len(latents)), prompt)
+        latents = latents + (after - now) * velocity.float()
+    return latents
+
+
 class FlowPainter:
     """Paints with an editor and embedded instructions."""
 
@@ -67,12 +84,8 @@ class FlowPainter:
 
     def _paint(self, task: str, source: Tensor, start: Tensor) -> np.ndarray:
         """One instruction for all rows -> (B, H, W, 3) float32, 0 to 1."""
-        rows, _, height, width = source.shape
-        prompt, latents = self.prompts[task].expand(rows), start
-        sigmas = self.editor.sigmas(self.card.steps, height, width).to(self.editor.device)
-        for now, after in pairwise(sigmas):
-            velocity = self.editor.velocity(latents, source, now.expand(rows), prompt)
-            latents = latents + (after - now) * velocity.float()
+        prompt = self.prompts[task].expand(len(source))
+        latents = denoise(self.editor, start, source, prompt, self.card.steps)
         return self._to_host(self.editor.decode(latents))
 
     def _to_device(self, pictures: np.ndarray) -> Tensor:

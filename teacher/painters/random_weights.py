@@ -1,7 +1,8 @@
 """Generators of production size with random weights, made on the device: for timing, not painting.
 
 How long a network takes does not depend on its weights, so that a machine can be measured without
-24 GB of them. Sizes are those of the published networks.
+24 GB of them. Sizes are as published, in each network's config.json; no weights of them have been
+loaded here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,7 +53,6 @@ class Size:
     vae: tuple[Any, Mapping[str, Any]]
     tokens: int
     """Of an instruction, as the pipeline pads it."""
-    source: str
 
 
 KONTEXT = Size(
@@ -83,7 +83,6 @@ KONTEXT = Size(
         },
     ),
     tokens=512,
-    source="black-forest-labs/flux: src/flux/util.py, flux-dev",
 )
 
 KLEIN = Size(
@@ -102,10 +101,9 @@ KLEIN = Size(
     ),
     vae=(AutoencoderKLFlux2, {**BLOCKS, "latent_channels": 32}),
     tokens=512,
-    source="black-forest-labs/flux2: src/flux2/model.py, Klein4BParams and AutoEncoderParams",
 )
 
-TINY = Size(
+TINY = Size(  # Kontext's layout in small, for a processor
     editor=FluxKontextEditor,
     transformer=(
         FluxTransformer2DModel,
@@ -123,7 +121,6 @@ TINY = Size(
     ),
     vae=(AutoencoderKL, {**KONTEXT.vae[1], "block_out_channels": (32, 32, 32, 32)}),
     tokens=16,
-    source="Kontext's layout in small, for a processor",
 )
 
 SIZES = {"klein-4b": KLEIN, "kontext-12b": KONTEXT, "tiny": TINY}
@@ -137,7 +134,7 @@ def random_painter(name: str, *, resolution_px: int, steps: int, runtime: Runtim
     if name not in SIZES:
         raise ValueError(f"no generator of random weights is called {name!r}: {', '.join(SIZES)}")
     size = SIZES[name]
-    editor = _random_editor(size, runtime)
+    editor = _random_editor(name, size, runtime)
     generator = torch.Generator().manual_seed(0)
     embeds = torch.randn(1, size.tokens, editor.text_width, generator=generator)
     width = editor.pooled_width
@@ -146,7 +143,7 @@ def random_painter(name: str, *, resolution_px: int, steps: int, runtime: Runtim
     return FlowPainter(editor, _card(name, editor, resolution_px, steps), prompts)
 
 
-def _random_editor(size: Size, runtime: Runtime) -> Editor:
+def _random_editor(name: str, size: Size, runtime: Runtime) -> Editor:
     torch.manual_seed(0)
     with _made_on(find_device(runtime.device), getattr(torch, runtime.dtype)):
         vae, transformer = (
@@ -162,7 +159,7 @@ def _random_editor(size: Size, runtime: Runtime) -> Editor:
         max_image_seq_len=4096,
     )
     parts = SimpleNamespace(vae=vae, transformer=transformer, scheduler=scheduler)
-    return size.editor(parts, Path(size.source), runtime)
+    return size.editor(parts, Path(name), runtime)  # there is no folder: a name for messages
 
 
 @contextmanager

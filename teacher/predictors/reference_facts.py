@@ -154,7 +154,7 @@ def sam3_facts(folder: Path) -> Mapping[str, Any]:
 def prompts_of_classes(folder: Path) -> dict[str, str]:
     """Name of a class -> the words that SAM 3 is asked for: the name, or what teacher.json says."""
     path, stated = folder / "teacher.json", read_stated(folder).get("classes")
-    if isinstance(stated, list):
+    if isinstance(stated, list) and _all_texts(stated):
         stated = dict(zip(stated, stated, strict=True))
     if not stated or not isinstance(stated, dict) or not _all_texts([*stated, *stated.values()]):
         raise ValueError(

@@ -34,8 +34,8 @@ def embedded() -> Recipe:
     estimate: 20 minutes of rendering, 20 for the autoencoder, 25 of encoding, 2 for the generator
     of scenes, 110 of tuning; 10 GB of disk. The stages were run one by one on two or three cores,
     and the whole command was not yet run in one go: README says how the committed weights differ.
-    Expected on 128 held-out scenes: delta1 0.93, normals 9.6 degrees, mIoU 0.84 with one vote;
-    0.93, 9.2 and 0.87 with eight; the ceiling is 0.98, 4.7 and 0.96.
+    Expected on 128 held-out scenes: delta1 0.93, normals 9.5 degrees, mIoU 0.84 with one vote;
+    0.93, 9.2 and 0.87 with eight; the ceiling is 0.98, 5.0 and 0.96.
     Command: potstill tune --recipe embedded --out runs/teacher
     """
     return Recipe(

@@ -31,9 +31,9 @@ class ViewConfig:
     """Make pages of pictures of a label set: photographs, labels, confidence, provenance."""
 
     labels: Path
-    """Folder of the label shards."""
+    """Folder of the label shards, on this machine."""
     images: Path
-    """The photographs that were labelled."""
+    """The shards of photographs that were labelled; loose ones were packed into OUT/../images."""
     out: Path
     """A new folder for the pages."""
     shards: str | None = None

@@ -139,7 +139,7 @@ def _draw(task: str, labels: Labels) -> tuple[np.ndarray, dict]:
         if labels.depth_kind == "affine":
             return pictures.relative_depth_picture(labels.depth_m), {"ticks": ("near", "far")}
         near_m, far_m = depth_range(labels.depth_m)
-        ticks = tuple(f"{metres:.2g} m" for metres in np.geomspace(near_m, far_m, 3))
+        ticks = tuple(_in_metres(distance_m) for distance_m in np.geomspace(near_m, far_m, 3))
         return pictures.depth_picture(labels.depth_m, near_m, far_m), {"ticks": ticks}
     if task == "normal" and labels.normal is not None:
         return pictures.normal_picture(labels.normal), {}
@@ -147,6 +147,11 @@ def _draw(task: str, labels: Labels) -> tuple[np.ndarray, dict]:
     named, more = class_legend(labels)
     words = {"classes": named, "more_classes": more}
     return pictures.segment_picture(labels.segment, len(labels.classes)), words
+
+
+def _in_metres(distance_m: float) -> str:
+    """Two digits, never with an exponent."""
+    return f"{float(f'{distance_m:.2g}'):g} m"
 
 
 def depth_range(depth_m: np.ndarray) -> tuple[float, float]:

@@ -112,7 +112,7 @@ def _about(labels: LabelSet) -> list[tuple[str, str]]:
     teacher = config.get("teacher") or {}
     return [
         ("Teacher", str(teacher.get("name"))),
-        ("Licence of the teacher", str(teacher.get("licence"))),
+        ("Licence of the teacher", str(teacher.get("licence") or "not stated")),
         ("Tasks", ", ".join(config.get("tasks", ()))),
         ("Steps, votes", f"{config.get('steps')}, {config.get('votes')}"),
         ("Job", labels.manifest.job_id),

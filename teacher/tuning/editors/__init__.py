@@ -15,6 +15,7 @@ import torch
 from teacher.painters import Teacher, open_teacher
 from teacher.painters.card import TeacherCard
 from teacher.painters.editor import Editor
+from teacher.painters.opening import find_device
 from teacher.painters.runtime import Runtime
 from teacher.progress import console
 from teacher.provenance import claim_run
@@ -58,7 +59,9 @@ def tune_editor(config: EditorTuneConfig) -> Path:
 
 def _load(base: Teacher, config: EditorTuneConfig) -> Editor:
     """The generator on this process's device; frozen weights in half the memory where bf16 is."""
-    cuda = config.device != "cpu" and torch.cuda.is_available()
+    cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    if cuda:
+        find_device(f"cuda:{config.devices - 1}")  # refuses what is not there, before any work
     rank = int(os.environ.get("LOCAL_RANK", "0"))
     halved = precision_of(config) == "bf16-mixed" and not config.full
     runtime = Runtime(

@@ -72,9 +72,18 @@ class Optimisation:
     warmup_steps: int = 100
     """Steps until the peak is reached."""
     clip_norm: float = 1.0
-    """Largest norm of a gradient."""
+    """Largest norm of a gradient; 0 = any."""
     averaging: float = 0.999
     """Decay of the moving average of what is trained, which is what is stored."""
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"--optimisation.learning_rate is above 0, got {self.learning_rate}")
+        for name in ("weight_decay", "warmup_steps", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--optimisation.{name} is 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.averaging < 1:
+            raise ValueError(f"--optimisation.averaging is in 0..1, got {self.averaging}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from teacher.atomic import write_atomically
 from teacher.depth import CUBE_WALK, codec_to_json
 from teacher.painters.adapter import CARD, INSTRUCTIONS
 from teacher.painters.card import TEACHER_SCHEMA, TeacherCard, legend_of
@@ -108,22 +109,28 @@ def write_readme(
         "data": f"{data.photographs} photographs labelled in {_paths(config.labels)}",
         "depth codec": json.dumps(codec_to_json(CUBE_WALK)),
         "sizes": f"{', '.join(config.sizes)} (height x width, px)",
-        "replay": f"{config.mixture.replay:.0%} of the batches: {_replay(config)}",
+        "replay": f"{config.mixture.replay:.0%} of the batches: {_replay(data, config)}",
         "retention": f"generation loss {kept.base_loss:.4f} before, {kept.tuned_loss:.4f} after "
         f"(x {kept.ratio:.3f}), on {kept.pictures} held-out pictures",
     }
     text = README.format(
         name=base.name,
         base=base.path_or_hub_id,
-        licence=base.licence,
+        licence=base.licence or "unknown",
         tags="" if config.full else "lora, ",
-        command="--teacher ." if config.full else f"--teacher {base.path_or_hub_id} --lora .",
+        command="--teacher ." if config.full else f"{_base(base)} --lora .",
         table="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
         prompts="\n".join(f"- `{one.name}`: {one.text}" for one in _asked(data.pool, config)),
         maps=sum(one.is_map for one in data.pool),
         legends=sum(legend_of(one.name) >= config.legends for one in data.pool),
     )
-    (folder / "README.md").write_text(text)
+    write_atomically(folder / "README.md", text.encode())  # the last file: the run is finished
+
+
+def _base(base: TeacherCard) -> str:
+    """The options of `potstill label` that name the base."""
+    revision = f" --revision {base.revision}" if base.revision else ""
+    return f"--teacher {base.path_or_hub_id}{revision}"
 
 
 def _training(config: EditorTuneConfig) -> str:
@@ -132,11 +139,13 @@ def _training(config: EditorTuneConfig) -> str:
     return f"{what}; objective {config.objective}; {config.steps} steps of {rows} rows"
 
 
-def _replay(config: EditorTuneConfig) -> str:
+def _replay(data: TuningData, config: EditorTuneConfig) -> str:
     if config.replay.images:
         return f"captioned photographs of {config.replay.images}"
-    prompts = config.replay.prompts or "our own list of prompts"
-    return f"{config.replay.pictures} pictures that the base itself made, from {prompts}"
+    prompts = f"{len(data.own_prompts.embeds)} prompt(s)"
+    if config.replay.prompts:
+        prompts += f" of {config.replay.prompts}"
+    return f"{config.replay.pictures} pictures that the base itself made, asked with {prompts}"
 
 
 def _paths(paths: Sequence[Path]) -> str:

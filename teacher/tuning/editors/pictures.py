@@ -16,7 +16,7 @@ from teacher.sample import encode_photograph
 from teacher.tuning.editors.config import EditorTuneConfig
 from teacher.tuning.editors.instructions import Instruction
 from teacher.tuning.editors.latent_files import Examples
-from teacher.tuning.editors.sampling import decode_pictures, denoise
+from teacher.tuning.editors.sampling import decode_pictures, draw_latents
 
 GAP_PX = 4
 
@@ -60,7 +60,7 @@ class Previews(Callback):
     def draw(self) -> np.ndarray:
         """Photograph, painting, and the truth as the autoencoder gives it back; (H, W, 3) uint8."""
         steps = self.config.painting_steps
-        painted = denoise(self.editor, self.start, self.source, self.prompt, steps)
+        painted = draw_latents(self.editor, self.start, self.source, self.prompt, steps)
         assert self.source is not None
         columns = [
             decode_pictures(self.editor, part) for part in (self.source, painted, self.truth)

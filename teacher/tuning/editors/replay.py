@@ -25,7 +25,7 @@ from teacher.tuning.editors.config import EditorTuneConfig, Replay
 from teacher.tuning.editors.embeddings import cache_embeddings, known_texts
 from teacher.tuning.editors.examples import encode_pictures, latent_shape, nearest_size
 from teacher.tuning.editors.latent_files import Bucket, write_latents
-from teacher.tuning.editors.sampling import denoise
+from teacher.tuning.editors.sampling import draw_latents
 
 CAPTION = "txt"
 PROMPTS = tuple(
@@ -149,7 +149,7 @@ def _generate(
         chance = torch.Generator().manual_seed(config.seed + number)
         start = torch.randn(1, *shapes[size], generator=chance)
         rows = embedded.rows(torch.tensor([prompt]))
-        (latents,) = denoise(editor, start, None, rows, settings.steps)
+        (latents,) = draw_latents(editor, start, None, rows, settings.steps)
         buckets[size].add_picture(latents, prompt, number)
     write_latents(file, buckets)
 

@@ -16,7 +16,7 @@ from teacher.tuning.editors.batches import REPLAY, make_batch
 from teacher.tuning.editors.latent_files import Examples
 from teacher.tuning.editors.module import velocity_loss
 from teacher.tuning.editors.pictures import sheet, write_sheet
-from teacher.tuning.editors.sampling import decode_pictures, denoise
+from teacher.tuning.editors.sampling import decode_pictures, draw_latents
 
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Shares of noise at which the loss is measured."""
@@ -63,7 +63,8 @@ def own_samples(
         chance = torch.Generator().manual_seed(number)
         start = torch.randn(picture.shape, generator=chance)
         rows = prompts.rows(torch.tensor([instruction]))
-        made += list(decode_pictures(editor, denoise(editor, start, None, rows, steps)))
+        latents = draw_latents(editor, start, None, rows, steps)
+        made += list(decode_pictures(editor, latents))
     return made
 
 

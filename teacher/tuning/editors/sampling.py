@@ -1,30 +1,20 @@
 """Pictures from a generator by a few Euler steps, as painting does it."""
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from teacher.painters.editor import Editor, Prompt
+from teacher.painters.flow import denoise
 
 
-@torch.no_grad()
-def denoise(
+def draw_latents(
     editor: Editor, start: Tensor, source: Tensor | None, prompt: Prompt, steps: int
 ) -> Tensor:
-    """Latents of the finished pictures (B, C, h, w) float32.
-
-    start, source: (B, C, h, w), source None for plain generation; prompt: B rows.
-    """
-    latents = start.to(editor.device, torch.float32)
-    source = None if source is None else source.to(editor.device, editor.dtype)
-    prompt = prompt.to(editor.device, editor.dtype)
-    for t, following in pairwise(editor.sigmas(steps, *start.shape[-2:]).tolist()):
-        times = torch.full((len(latents),), t, device=editor.device)
-        velocity = editor.velocity(latents.to(editor.dtype), source, times, prompt)
-        latents = latents + (following - t) * velocity.float()
-    return latents
+    """Finished latents from tensors wherever they are; see teacher.painters.flow.denoise."""
+    here = editor.device
+    source = None if source is None else source.to(here)
+    return denoise(editor, start.to(here), source, prompt.to(here, editor.dtype), steps)
 
 
 @torch.no_grad()

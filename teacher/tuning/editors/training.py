@@ -52,20 +52,23 @@ def train(
         StepBar(),
         LastCheckpoint(checkpoint, config.every),
     ]
-    trainer = _trainer(config, callbacks, step)
+    trainer = _trainer(config, callbacks, step, editor.device.type)
     trainer.fit(
         module,
         datamodule=Batches(mix, step * config.accumulate, validation, editor.dtype),
         ckpt_path=checkpoint if step else None,
         weights_only=True,
     )
+    editor.transformer.to(editor.device)  # Lightning leaves it in host memory
     return average
 
 
-def _trainer(config: EditorTuneConfig, callbacks: list[Any], step: int) -> lightning.Trainer:
+def _trainer(
+    config: EditorTuneConfig, callbacks: list[Any], step: int, accelerator: str
+) -> lightning.Trainer:
     _quieten_lightning()
     return lightning.Trainer(
-        accelerator="auto" if config.device == "auto" else config.device,
+        accelerator=accelerator,
         devices=config.devices,
         strategy=DDP if config.devices > 1 else "auto",
         precision=precision_of(config),
