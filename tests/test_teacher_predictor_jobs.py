@@ -40,7 +40,8 @@ def test_predicted_labels_are_stored(tmp_path: Path, layout: str) -> None:
             assert np.degrees(np.arccos(cosine.clip(-1, 1))).max() < 0.5
         else:
             assert found.depth_kind == "affine"
-            np.testing.assert_allclose(found.depth_m, planes.depth_m, atol=1e-5)
+            # Half a step of 16 bits, and what a batch changes in the last digits.
+            np.testing.assert_allclose(found.depth_m, planes.depth_m, atol=2e-5)
 
 
 def test_votes_and_steps_are_on_record(tmp_path: Path) -> None:
