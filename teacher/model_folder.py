@@ -12,6 +12,9 @@ from teacher.provenance import sha256_file
 PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 CODE = {".py", ".pyc", ".so"}
 
+IDENTITY = ("path_or_hub_id", "revision", "weights_sha256", "config_sha256", "licence", "layout")
+"""Fields of a card that say which teacher it is; every label records them."""
+
 
 def refuse_unsafe_files(folder: Path) -> None:
     """Raise ValueError if the folder holds pickled weights or code: neither is ever opened."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from teacher.confidence import Calibration, read_calibration
 from teacher.members import TASKS
-from teacher.model_folder import digest_files, read_json, read_layout
+from teacher.model_folder import IDENTITY, digest_files, read_json, read_layout
 from teacher.painters.adapter import CARD, Adapter
 from teacher.painters.stock import embeds_instructions, stock_fields, text_parts
 
@@ -84,15 +84,7 @@ class TeacherCard:
 
     def identity(self) -> dict[str, str | int | None]:
         """Which teacher this is, as every label records it."""
-        names = (
-            "path_or_hub_id",
-            "revision",
-            "weights_sha256",
-            "config_sha256",
-            "licence",
-            "layout",
-        )
-        identity = {name: getattr(self, name) for name in names}
+        identity = {name: getattr(self, name) for name in IDENTITY}
         if self.adapter_sha256 is None:
             return identity
         return {**identity, "adapter_sha256": self.adapter_sha256}

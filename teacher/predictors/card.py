@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from teacher.model_folder import digest_files, read_json, readme_licence
+from teacher.model_folder import IDENTITY, digest_files, read_json, readme_licence
 from teacher.planes import DEPTH_KINDS
 
 SIDES = ("short", "long")
@@ -80,15 +80,7 @@ class PredictorCard:
 
     def identity(self) -> dict[str, str | int | None]:
         """Which predictor this is, as every label records it."""
-        names = (
-            "path_or_hub_id",
-            "revision",
-            "weights_sha256",
-            "config_sha256",
-            "licence",
-            "layout",
-        )
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in IDENTITY}
 
 
 def predictor_card(
