@@ -1,5 +1,6 @@
-"""What happens beside a training step: averaging, the end of the budget, the progress bar."""
+"""What happens beside a training step: averaging, the end of training, the progress bar."""
 
+import math
 from typing import Any, cast
 
 import lightning
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from distill.module import DistillModule
+from student import Student
 from teacher.progress import progress_bar
 
 
@@ -27,6 +29,12 @@ class AveragedWeights(WeightAveraging):
 
         super().__init__(multi_avg_fn=average)
 
+    @property
+    def student(self) -> Student:
+        """The student with the averaged weights; there is one from the start of training."""
+        assert self._average_model is not None
+        return cast(DistillModule, self._average_model.module).student
+
 
 class StopAtBudget(Callback):
     """Lets the time run, and ends training after the step that spends the budget."""
@@ -34,7 +42,9 @@ class StopAtBudget(Callback):
     def on_train_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
+        """Start the clock; a run that is resumed at its end trains no further."""
         cast(DistillModule, pl_module).budget.start()
+        self._look(trainer, cast(DistillModule, pl_module))
 
     def on_train_batch_end(
         self,
@@ -44,8 +54,46 @@ class StopAtBudget(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        budget = cast(DistillModule, pl_module).budget
-        trainer.should_stop = trainer.should_stop or budget.fraction(trainer.global_step) >= 1
+        """Look at the budget after each step."""
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self._look(trainer, cast(DistillModule, pl_module))
+
+    def _look(self, trainer: lightning.Trainer, module: DistillModule) -> None:
+        module.spend()
+        trainer.should_stop = trainer.should_stop or module.spent >= 1
+
+
+class EarlyStop(Callback):
+    """Ends training after so many validations in a row without a better score."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best = -math.inf
+        self.worse = 0
+        """Validations since the best one."""
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """A run that is resumed after it lost patience trains no further."""
+        trainer.should_stop = trainer.should_stop or self.worse >= self.patience
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Count; scores are the same in all processes, and so is the decision."""
+        score = cast(DistillModule, pl_module).score
+        if score is None:
+            return
+        self.worse = 0 if score > self.best else self.worse + 1
+        self.best = max(self.best, score)
+        trainer.should_stop = trainer.should_stop or self.worse >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "worse": self.worse}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.worse = state_dict["best"], state_dict["worse"]
 
 
 class ProgressBar(Callback):
@@ -59,7 +107,8 @@ class ProgressBar(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Show the bar, from where a resumed run goes on."""
-        self._bar.start()
+        if trainer.is_global_zero:
+            self._bar.start()
         self._bar.update(self._job, completed=trainer.global_step)
 
     def on_train_batch_end(
@@ -72,7 +121,7 @@ class ProgressBar(Callback):
     ) -> None:
         """Advance by a step."""
         step = trainer.global_step
-        fraction = cast(DistillModule, pl_module).budget.fraction(step)
+        fraction = cast(DistillModule, pl_module).spent
         loss = float(outputs["loss"])
         total = max(step, round(step / fraction)) if fraction > 0 else None
         text = f"train, loss {loss:.3f}"

@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from distill.data import match_shards
-from distill.evaluate import EvaluateConfig
+from distill.evaluate_config import EvaluateConfig
 from distill.metrics import Prediction, Scores
 from teacher.label import PHOTOGRAPH, TeacherLabeller, card_palette
 from teacher.painters import load_painter
@@ -47,9 +47,9 @@ def ceiling(
 
 def ceiling_config(config: EvaluateConfig) -> dict:
     """What `potstill evaluate --ceiling` does."""
-    scores = ceiling(config.labeller, config.images, config.labels, config.limit, config.lora)
+    scores = ceiling(config.labeller, config.photographs, config.on, config.limit, config.lora)
     name = f"ceiling of {config.labeller}"
-    return {"labeller": name, "labels": str(config.labels), **scores}
+    return {"labeller": name, "labels": str(config.on), **scores}
 
 
 def _redraw(

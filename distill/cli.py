@@ -2,8 +2,12 @@
 
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from teacher.arguments import parse_arguments
+
+if TYPE_CHECKING:
+    from distill.config import TrainConfig
 
 WIDE = 120
 """Characters in a line of a table that goes to a file."""
@@ -33,43 +37,56 @@ def import_(argv: list[str]) -> int:
 
 def train(argv: list[str]) -> int:
     """Train a student on labelled shards."""
-    from distill.train import TrainConfig
+    from distill.arguments import TrainArguments, option_value
+    from distill.recipes import recipe_flags
     from distill.train import train as run_training
+    from teacher.progress import console
 
     examples = """\
   potstill train --images photographs/ --labels labels/ --out runs/student --minutes 10
   potstill train --images shards/ --labels labels/ --out runs/student --steps 2000 --tasks '[depth]'
-  potstill train --images shards/ --labels labels/ --out runs/student --steps 20000 --resume true"""
-    config = parse_arguments(TrainConfig, argv, prog="potstill train", examples=examples)
-    print(f"{run_training(config)}: student.safetensors, student.json, run.json, metrics/")
+  potstill train --images shards/ --labels labels/ --out runs/student --steps 20000 --resume
+  potstill train --recipe edge-cpu --images shards/ --labels labels/ --out runs/edge --minutes 30
+  potstill train --find-batch-size --preset small --images shards/ --labels labels/ --out none
+  torchrun --nproc_per_node 8 -m distill.main train --recipe quality --images shards/ \\
+      --labels labels/ --out runs/quality"""
+    name = option_value(argv, "recipe")
+    argv = [*(recipe_flags(name) if name else ()), *argv]
+    config = parse_arguments(TrainArguments, argv, prog="potstill train", examples=examples)
+    if config.find_batch_size:
+        return _find_batch_size(config)
+    out = run_training(config)
+    if not console.quiet:  # in the first process only
+        print(f"{out}: student.safetensors, student.json, run.json, curves.png")
     return 0
 
 
-def evaluate(argv: list[str]) -> int:
-    """Score a teacher or a student against labels."""
-    import json
+def _find_batch_size(config: "TrainConfig") -> int:
+    from distill.batch_size import find_batch_size, recommended
 
-    from distill.ceiling import ceiling_config
-    from distill.evaluate import EvaluateConfig, evaluate_config, format_scores
+    rates = []
+    for rate in find_batch_size(config):
+        print(rate.describe(), flush=True)
+        rates.append(rate)
+    print(f"recommended: --batch_size {recommended(rates).batch_size}")
+    return 0
+
+
+def ablate(argv: list[str]) -> int:
+    """Train students that differ in one thing each, and judge them alike."""
+    from distill.ablation import AblateConfig
+    from distill.ablation import ablate as run_ablation
 
     examples = """\
-  potstill evaluate --labeller runs/student --images heldout/ --labels heldout/labels
-  potstill evaluate --labeller teacher/embedded --images heldout/ --labels heldout/labels
-  potstill evaluate --labeller marigold-depth/ --images heldout/ --labels heldout/labels \\
-      --alignment least_squares
-  potstill evaluate --labeller FOLDER --lora runs/tuned/teacher --steps 1 --images heldout/ \\
-      --labels heldout/labels
-  potstill evaluate --ceiling --labeller teacher/embedded --images held/ --labels held/labels
-  potstill evaluate --suite sets/ --labeller teacher/embedded --labeller runs/student --out table/
-  potstill evaluate --suite sets/ --help"""
-    if any(argument.partition("=")[0] == "--suite" for argument in argv):
-        return evaluate_suite(argv)
-    config = parse_arguments(EvaluateConfig, argv, prog="potstill evaluate", examples=examples)
-    scores = ceiling_config(config) if config.ceiling else evaluate_config(config)
-    if config.out is not None:
-        config.out.parent.mkdir(parents=True, exist_ok=True)
-        config.out.write_text(json.dumps(scores, indent=2) + "\n")
-    print(format_scores(scores))
+  potstill ablate --images shards/ --labels labels/ --on held-out/ --out runs/ablation --minutes 5
+  potstill ablate --images shards/ --labels labels/ --on held-out/ --out runs/ablation \\
+      --steps 500 --variants baseline,keep_90 --labels_of votes2=labels-votes-2/
+  potstill ablate --images shards/ --labels labels/ --on held-out/ --out runs/counts --minutes 5 \\
+      --variants '[]' --counts 1000,4000,16000"""
+    config = parse_arguments(AblateConfig, argv, prog="potstill ablate", examples=examples)
+    run_ablation(config)
+    print((config.out / "table.md").read_text().rstrip())
+    print(f"{config.out}: table.md, results.json, charts")
     return 0
 
 

@@ -1,25 +1,36 @@
-"""Labelled shards: photographs and labels joined by key, decoded by explicit decoders.
-
-webdataset divides shards among workers and shuffles samples. It does not decode: its own decoders
-clip 16-bit PNG and unpickle members, so that tars are read and checked by `teacher.shards` alone.
-"""
+"""Label sets on disk: image and label shards side by side, and what all their labels share."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from webdataset.filters import shuffle
-from webdataset.pipeline import DataPipeline
-
-from distill.samples import Packed, pack_sample
 from teacher.sample import Labels
-from teacher.shards import image_shards, read_pairs, read_shard
+from teacher.shards import image_shards, read_pairs
 
-LABEL_MEMBER = "label.json"
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSet:
+    """Photographs and labels of them. Several sets are trained on together: each label is met as
+    its teacher gave it, also when two sets label the same photographs; nothing is averaged."""
+
+    images: Path
+    """Image shards, or the folder that holds them."""
+    labels: Path
+    """Folder of the label shards that `potstill label` wrote."""
+    relabelled: Path | None = None
+    """Newer labels of some of these photographs, by `potstill label --parent`: they count."""
+    weight: int = 1
+    """How often each sample of this set is met while one of weight 1 is met once."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 1:
+            raise ValueError(
+                f"{self.labels}: weight: expected a whole number of at least 1, found "
+                f"{self.weight}; give the other sets a larger one"
+            )
 
 
 class ShardPair(NamedTuple):
@@ -29,6 +40,21 @@ class ShardPair(NamedTuple):
     labels: Path
     relabelled: Path | None = None
     """Newer labels of some of its photographs."""
+    weight: int = 1
+    """That of its set."""
+
+
+def match_sets(sets: Sequence[LabelSet]) -> list[ShardPair]:
+    """The shards of all sets, in their order. Raises FileNotFoundError and ValueError as
+    match_shards does, and ValueError when two sets are the same labels."""
+    folders = [given.labels.resolve() for given in sets]
+    if doubled := [folder for folder in folders if folders.count(folder) > 1]:
+        raise ValueError(f"{doubled[0]}: given twice; give it once, with a larger weight")
+    return [
+        pair._replace(weight=given.weight)
+        for given in sets
+        for pair in match_shards(given.images, given.labels, given.relabelled)
+    ]
 
 
 def match_shards(images: Path, labels: Path, relabelled: Path | None = None) -> list[ShardPair]:
@@ -56,99 +82,70 @@ def match_shards(images: Path, labels: Path, relabelled: Path | None = None) -> 
     return [ShardPair(photographs[path.name], path, newer.get(path.name)) for path in found]
 
 
-def label_keys(pairs: Sequence[ShardPair]) -> list[str]:
-    """Keys of all labels, in the order of LabelledShards.once; decodes nothing."""
-    return [
-        sample.key for pair in pairs for sample in read_shard(pair.labels, suffixes=(LABEL_MEMBER,))
-    ]
-
-
 @dataclass(frozen=True, kw_only=True)
 class LabelFacts:
-    """What all labels of a set have in common."""
+    """What all labels have in common, of one set or of several."""
 
     tasks: tuple[str, ...]
     classes: tuple[str, ...]
     depth_kind: str | None
     size: tuple[int, int]
     """Height and width of the first labels; others may differ, and are fitted."""
+    first: Path
+    """The shard of the first label, for messages."""
 
 
 def read_facts(pairs: Sequence[ShardPair], tasks: Sequence[str]) -> LabelFacts:
-    """Facts of the first label. Raises ValueError when the shards hold no label at all."""
+    """Facts of the first label, checked against the first of each other folder.
+
+    Raises ValueError when the shards hold no label at all, and as check_facts does.
+    """
+    facts: LabelFacts | None = None
+    checked: set[Path] = set()
     for pair in pairs:
-        for _, _, labels in read_pairs(pair.images, pair.labels, tasks=tasks):
-            classes = labels.classes if "segment" in tasks else ()
-            return LabelFacts(
-                tasks=labels.tasks, classes=classes, depth_kind=labels.depth_kind, size=labels.size
-            )
-    raise ValueError(
-        f"{pairs[0].labels.parent}: the label shards are empty; label photographs first"
+        if pair.labels.parent in checked:
+            continue
+        for key, _, labels in read_pairs(pair.images, pair.labels, tasks=tasks):
+            facts = facts or _facts_of(labels, tasks, pair.labels)
+            check_facts(labels, facts, f"{pair.labels}: {key}")
+            checked.add(pair.labels.parent)
+            break
+    if facts is None:
+        raise ValueError(
+            f"{pairs[0].labels.parent}: the label shards are empty; label photographs first"
+        )
+    return facts
+
+
+def _facts_of(labels: Labels, tasks: Sequence[str], shard: Path) -> LabelFacts:
+    return LabelFacts(
+        tasks=labels.tasks,
+        classes=labels.classes if "segment" in tasks else (),
+        depth_kind=labels.depth_kind,
+        size=labels.size,
+        first=shard,
     )
 
 
-class LabelledShards:
-    """Samples of a label set, as an endless or a single pass over its shards.
-
-    size: (height, width) to which samples are fitted. Every sample is checked against `facts`:
-    ValueError names the shard and the key when class names or the kind of depth differ.
-    """
-
-    def __init__(
-        self, pairs: Sequence[ShardPair], facts: LabelFacts, size: tuple[int, int]
-    ) -> None:
-        self.pairs = list(pairs)
-        self.facts = facts
-        self.size = size
-
-    @property
-    def folder(self) -> Path:
-        """Where the label shards lie."""
-        return self.pairs[0].labels.parent
-
-    def once(self) -> Iterator[Packed]:
-        """Every sample once, in the order of shards and keys."""
-        return self._read(iter(self.pairs))
-
-    def endless(self, seed: int, buffer: int) -> DataPipeline:
-        """Samples for ever: shards in random order for each worker, shuffled in a buffer."""
-        return DataPipeline(ShardPairs(self.pairs, seed), self._read, shuffle(buffer, seed=seed))
-
-    def _read(self, pairs: Iterator[ShardPair]) -> Iterator[Packed]:
-        for pair in pairs:
-            for key, photo, labels in read_pairs(*pair, tasks=self.facts.tasks):
-                where = f"{pair.labels}: {key}"
-                check_facts(labels, self.facts, where)
-                yield pack_sample(key, photo, labels, self.size, where)
-
-
-class ShardPairs(torch.utils.data.IterableDataset):
-    """Shard pairs for ever, in an order drawn anew for each pass and each worker."""
-
-    def __init__(self, pairs: Sequence[ShardPair], seed: int) -> None:
-        self.pairs = list(pairs)
-        self.seed = seed
-
-    def __iter__(self) -> Iterator[ShardPair]:
-        worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng((self.seed, 0 if worker is None else worker.id))
-        while True:
-            for index in rng.permutation(len(self.pairs)):
-                yield self.pairs[index]
-
-
 def check_facts(labels: Labels, facts: LabelFacts, where: str) -> None:
-    """Raise ValueError when a label does not go together with the first of its set."""
+    """Raise ValueError when a label does not go together with the first one."""
     if facts.classes and labels.classes != facts.classes:
         raise ValueError(
-            f"{where}: expected the classes {list(facts.classes)} as in the first shard, found "
-            f"{list(labels.classes)}; train on label sets of the same classes"
+            f"{where}: expected the classes of {facts.first} in their order; "
+            f"{_first_difference(facts.classes, labels.classes)}; train on label sets of the same "
+            "classes, or without segment (--tasks)"
         )
     if labels.depth_kind != facts.depth_kind:
         raise ValueError(
-            f"{where}: expected {facts.depth_kind} depth as in the first shard, found "
+            f"{where}: expected {facts.depth_kind} depth as in {facts.first}, found "
             f"{labels.depth_kind}; train on label sets of one kind"
         )
+
+
+def _first_difference(expected: Sequence[str], found: Sequence[str]) -> str:
+    pairs = enumerate(zip_longest(expected, found))
+    number, (there, here) = next(item for item in pairs if item[1][0] != item[1][1])
+    return f"class {number} is {here!r} here, {there!r} there"
 
 
 def held_out(key: str, fraction: float) -> bool:

@@ -1,38 +1,31 @@
-"""Endless training batches: from memory when the label set fits, streamed from shards otherwise."""
+"""Batches to train on and to validate with: from memory when the labels fit, else streamed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from itertools import count, islice
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
-from webdataset.filters import select
+from torch.utils.data import DataLoader, Dataset
 
-from distill.augment import augment
-from distill.data import LabelledShards, held_out, label_keys
+from distill.augment import DRAWS, Augmentation, augment, rescale
+from distill.cache import cached
+from distill.labelled import LabelledShards
 from distill.losses import IGNORE_INDEX
-from distill.samples import Batch, Packed
+from distill.order import Order, mix
+from distill.samples import Batch, Packed, fitting
+from teacher.map_ahead import map_ahead, read_ahead
 from teacher.progress import track
 
-BYTES_PER_PIXEL = 16
-"""Memory of one labelled pixel in Packed, rounded up."""
 VALIDATION_IMAGES = 128
 """Held-out samples that a validation looks at; more would only take time."""
-SHUFFLE_BUFFER = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """How training images are varied; a mirrored half of them is always there."""
-
-    jitter: float = 0.2
-    """Largest relative change of brightness, contrast and saturation; labels stay as they are."""
-    max_zoom: float = 1.0
-    """Largest factor of a zoom into photographs whose focal length is known; 1 = none."""
+AHEAD = 2
+"""Batches that are ready before they are asked for."""
+DECODE_THREADS = 4
+"""That fill the memory; decoders let go of Python's lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,66 +38,80 @@ class LoaderSettings:
     memory_gb: float
     workers: int
     seed: int
-
-
-@dataclass(frozen=True)
-class ValidationBatches:
-    """The same samples each time, as they are."""
-
-    samples: Packed
-    batch_size: int
-
-    def __len__(self) -> int:
-        return -(-len(self.samples.keys) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        rows = range(len(self.samples.keys))
-        for start in rows[:: self.batch_size]:
-            yield self.samples.take(rows[start : start + self.batch_size]).unpack()
+    cache: Path | None = None
 
 
 class Loaded(NamedTuple):
-    """Endless training batches, and validation batches."""
+    """Batches of one rank: endless ones to train on, and those of a validation."""
 
-    training: Iterable[Batch]
-    validation: ValidationBatches
+    training: "TrainingBatches"
+    validation: "ValidationBatches"
 
 
-def load(shards: LabelledShards, settings: LoaderSettings, start_step: int = 0) -> Loaded:
-    """Decode a label set into memory if it fits, else stream it.
+def load(
+    shards: LabelledShards,
+    settings: LoaderSettings,
+    start_step: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Loaded:
+    """Decode label sets into memory if they fit, or into a cache if one is given; else stream them.
 
-    Raises ValueError when nothing is left to train on, or when a task has no valid pixel.
+    start_step: batches that this rank has met before. What it meets next is what distill.order
+    says: the same samples, varied in the same way, in memory, cached or streamed by any number of
+    workers.
+
+    Raises ValueError when nothing is left to train on, when a task has no valid pixel, and as
+    LabelledShards does.
     """
-    keys = label_keys(shards.pairs)
-    held = [held_out(key, settings.validation_fraction) for key in keys]
-    if all(held):
+    held = shards.held_out(settings.validation_fraction)
+    if held.all():
         raise ValueError(
-            f"{shards.folder}: all {len(keys)} labelled photographs are held out for validation; "
+            f"{shards.folder}: all {len(held)} labelled photographs are held out for validation; "
             "label more, or lower --validation_fraction"
         )
-    pixels = len(keys) * shards.size[0] * shards.size[1]
-    if pixels * BYTES_PER_PIXEL > settings.memory_gb * 2**30:
-        return _stream(shards, settings, sum(held))
-    samples = Packed.stack(track(shards.once(), "decode labels", len(keys)), len(keys))
+    order = Order(
+        groups=shards.groups(~held),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        start_step=start_step,
+        rank=rank,
+        world=world,
+    )
+    shown = _spread(np.flatnonzero(held), VALIDATION_IMAGES)
+    if settings.cache or shards.packed_bytes <= settings.memory_gb * 2**30:
+        samples = _all(shards, settings.cache)
+        validation, packed = samples.take(shown), MemoryBatches(samples, order)
+    else:
+        samples = Packed.stack(_decode(shards, shown or [0], "decode held-out"), len(shown) or 1)
+        validation, packed = samples.take(range(len(shown))), StreamBatches(shards, order, settings)
     check_valid(samples, shards.folder)
-    training = [row for row, is_held in enumerate(held) if not is_held]
-    validation = [row for row, is_held in enumerate(held) if is_held][:VALIDATION_IMAGES]
+    lens = math.inf if shards.facts.depth_kind == "affine" else longest_focal(validation)
     return Loaded(
-        MemoryBatches(samples, training, settings, start_step),
-        ValidationBatches(samples.take(validation), settings.batch_size),
+        TrainingBatches(packed, order, settings.augmentation, lens),
+        ValidationBatches(validation, settings.batch_size, rank, world),
     )
 
 
-def _stream(shards: LabelledShards, settings: LoaderSettings, held: int) -> Loaded:
-    wanted = min(held, VALIDATION_IMAGES)
-    chosen = (s for s in shards.once() if held_out(s.keys[0], settings.validation_fraction))
-    samples = Packed.stack(track(islice(chosen, wanted), "decode held-out", wanted), wanted)
-    if wanted:
-        check_valid(samples, shards.folder)
-    return Loaded(
-        StreamBatches(shards, settings, longest_focal(samples)),
-        ValidationBatches(samples, settings.batch_size),
-    )
+def _spread(rows: np.ndarray, most: int) -> list[int]:
+    """At most so many of the rows, evenly spread over them."""
+    chosen = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+    return rows[chosen].tolist()
+
+
+def _all(shards: LabelledShards, cache: Path | None) -> Packed:
+    """All samples, in memory or mapped into it."""
+    if cache:
+        return cached(shards, cache, _decode(shards, range(len(shards)), "decode to cache"))
+    return Packed.stack(_decode(shards, range(len(shards)), "decode labels"), len(shards))
+
+
+def _decode(shards: LabelledShards, rows: Sequence[int], description: str) -> Iterator[Packed]:
+    """Samples in the given order, decoded by a few threads."""
+    with ThreadPoolExecutor(DECODE_THREADS) as pool:
+        samples = map_ahead(pool, shards.__getitem__, rows, ahead=2 * DECODE_THREADS)
+        yield from track(samples, description, len(rows))
 
 
 def check_valid(samples: Packed, where: Path) -> None:
@@ -114,7 +121,11 @@ def check_valid(samples: Packed, where: Path) -> None:
         "normal": lambda normal: normal != 0,
         "segment": lambda segment: segment != IGNORE_INDEX,
     }
-    empty = [task for task, plane in samples.labels.items() if not valid[task](plane).any()]
+    empty = [
+        task
+        for task, planes in samples.labels.items()
+        if not any(bool(valid[task](plane).any()) for plane in planes)
+    ]
     if empty:
         raise ValueError(
             f"{where}: no valid pixel of {', '.join(empty)} in {len(samples.keys)} labels; look at "
@@ -122,84 +133,114 @@ def check_valid(samples: Packed, where: Path) -> None:
         )
 
 
-class MemoryBatches:
-    """Batches for ever out of some rows of a stack: a function of the seed and the step alone.
+@dataclass(frozen=True)
+class ValidationBatches:
+    """The same samples each time, as they are; one rank's share of them.
 
-    Every sample is met once in each pass, and a run that starts at step n sees what an
-    uninterrupted one would have seen.
+    Rank r has samples r, r + world, ...: each sample is met once by one rank. All ranks have the
+    same number of batches, as a rank that comes late would let the others wait for ever, so that
+    the last ones may be smaller, and empty where there are fewer samples than ranks.
     """
+
+    samples: Packed
+    """Those of all ranks."""
+    batch_size: int
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        most = -(-len(self.samples.keys) // self.world)
+        return -(-most // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        mine = np.arange(self.rank, len(self.samples.keys), self.world)
+        for rows in np.array_split(mine, max(1, len(self)))[: len(self)]:
+            yield self.samples.take(rows.tolist()).unpack()
+
+
+class TrainingBatches:
+    """Augmented batches for ever, made by a thread while the student learns from earlier ones."""
 
     def __init__(
         self,
-        samples: Packed,
-        rows: Sequence[int],
-        settings: LoaderSettings,
-        start_step: int = 0,
+        packed: "MemoryBatches | StreamBatches",
+        order: Order,
+        augmentation: Augmentation,
+        longest_focal: float,
     ) -> None:
-        self.samples = samples
-        self.rows = torch.tensor(rows)
-        self.settings = settings
-        self.start_step = start_step
-        self.longest_focal = longest_focal(samples)
-
-    def __iter__(self) -> Iterator[Batch]:
-        size = min(self.settings.batch_size, len(self.rows))
-        steps_per_pass = len(self.rows) // size
-        order, pass_of_order = self.rows, -1
-        for step in count(self.start_step):
-            number, position = divmod(step, steps_per_pass)
-            if number != pass_of_order:
-                order, pass_of_order = self._order(number), number
-            taken = order[position * size : (position + 1) * size].tolist()
-            yield _vary(self.samples.take(taken), self.settings, self.longest_focal, step)
-
-    def _order(self, number: int) -> Tensor:
-        generator = torch.Generator().manual_seed(mix(self.settings.seed, 2 * number + 1))
-        return self.rows[torch.randperm(len(self.rows), generator=generator)]
-
-
-class StreamBatches:
-    """Batches for ever from shards on disk, decoded by worker processes.
-
-    A resumed run begins a new pass over the shards, other than with MemoryBatches.
-    """
-
-    def __init__(
-        self, shards: LabelledShards, settings: LoaderSettings, longest_focal: float
-    ) -> None:
-        pipeline = shards.endless(settings.seed, SHUFFLE_BUFFER)
-        pipeline.append(select(partial(_is_training, settings.validation_fraction)))
-        self.loader = DataLoader(
-            cast(IterableDataset, pipeline),
-            batch_size=settings.batch_size,
-            num_workers=settings.workers,
-            collate_fn=_stack_all,
-        )
-        self.settings = settings
+        self.packed = packed
+        self.order = order
+        self.augmentation = augmentation
         self.longest_focal = longest_focal
 
     def __iter__(self) -> Iterator[Batch]:
-        for step, packed in enumerate(self.loader):
-            yield _vary(packed, self.settings, self.longest_focal, step)
+        # Worker processes are started here, as a thread should not do it.
+        return read_ahead(self._varied(iter(self.packed)), ahead=AHEAD)
+
+    def _varied(self, packed: Iterator[Packed]) -> Iterator[Batch]:
+        for step, stack in enumerate(packed, self.order.start_step):
+            batch = rescale(stack.unpack(), self._size(step, stack))
+            draws = self.order.draws(step, DRAWS)
+            yield augment(batch, self.augmentation, draws, self.longest_focal)
+
+    def _size(self, step: int, stack: Packed) -> tuple[int, int]:
+        """The size of a step's batch, the same on all ranks: a multiple of what backbones take."""
+        height, width = stack.images.shape[-2:]
+        rng = np.random.default_rng(mix(self.order.seed, step))
+        scale = rng.choice(self.augmentation.scales)
+        return (height, width) if scale == 1 else fitting((height * scale, width * scale))
 
 
-def _is_training(fraction: float, sample: Packed) -> bool:
-    return not held_out(sample.keys[0], fraction)
+@dataclass(frozen=True)
+class MemoryBatches:
+    """Stacks taken out of one that holds the whole set."""
+
+    samples: Packed
+    order: Order
+
+    def __iter__(self) -> Iterator[Packed]:
+        return map(self.samples.take, self.order)
 
 
-def _stack_all(samples: list[Packed]) -> Packed:
-    return Packed.stack(samples, len(samples))
+class StreamBatches:
+    """Stacks from the shards, decoded by worker processes; without any, by the thread that asks."""
+
+    def __init__(self, shards: LabelledShards, order: Order, settings: LoaderSettings) -> None:
+        self.loader = DataLoader(
+            _Stacks(shards),
+            sampler=order,  # type: ignore[arg-type]  # it yields the rows of a whole batch
+            batch_size=None,
+            num_workers=settings.workers,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # or it would draw from that of the training
+        )
+
+    def __iter__(self) -> Iterator[Packed]:
+        return map(_sound, iter(self.loader))
 
 
-def _vary(packed: Packed, settings: LoaderSettings, longest_focal: float, step: int) -> Batch:
-    """A stack as an augmented batch, with a generator of its own for each step."""
-    return augment(
-        packed.unpack(),
-        jitter=settings.augmentation.jitter,
-        max_zoom=settings.augmentation.max_zoom,
-        longest_focal=longest_focal,
-        generator=torch.Generator().manual_seed(mix(settings.seed, 2 * step)),
-    )
+class _Stacks(Dataset[Packed | Exception]):
+    """Stacks by their rows. What goes wrong is handed over, as a DataLoader that raises it would
+    print the traceback of a worker in place of the one line that matters."""
+
+    def __init__(self, shards: LabelledShards) -> None:
+        self.shards = shards
+
+    def __getitem__(self, rows: Sequence[int]) -> Packed | Exception:
+        try:
+            return Packed.stack((self.shards[row] for row in rows), len(rows))
+        except (ValueError, OSError) as error:
+            return error
+
+
+def _as_it_is(stack: Any) -> Any:
+    return stack
+
+
+def _sound(stack: Packed | Exception) -> Packed:
+    if isinstance(stack, Exception):
+        raise stack
+    return stack
 
 
 def longest_focal(samples: Packed) -> float:
@@ -207,8 +248,3 @@ def longest_focal(samples: Packed) -> float:
     relative = samples.intrinsics[:, 0] / samples.images.shape[-1]
     known = relative[relative.isfinite()]
     return float(known.max()) if len(known) else float("nan")
-
-
-def mix(seed: int, number: int) -> int:
-    """A seed of its own for each number below 2^32."""
-    return (seed % 2**31 << 32) + number

@@ -30,9 +30,12 @@ VERBS = {
         "distill.cli", "import_", "turn a data set in its official layout into labelled shards"
     ),
     "train": Verb("distill.cli", "train", "train a student on labelled shards"),
-    "evaluate": Verb("distill.cli", "evaluate", "score a teacher or a student against labels"),
+    "ablate": Verb("distill.cli", "ablate", "students that differ in one thing each, compared"),
+    "evaluate": Verb("export.cli", "evaluate", "score any labeller against labels, by slices"),
     "export": Verb("export.cli", "export", "write a student as ONNX and check it against PyTorch"),
     "compare": Verb("export.cli", "compare", "teacher, student and ONNX side by side, as a report"),
+    "latency": Verb("export.cli", "latency", "how long files take here, and what limits them"),
+    "web": Verb("export.cli", "web", "try an exported student in a browser, with the camera"),
     "quickstart": Verb("export.cli", "quickstart", "all of it, small, on this machine"),
 }
 

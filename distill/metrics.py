@@ -36,6 +36,9 @@ class Prediction:
     """(H, W) integer class ids"""
     classes: tuple[str, ...] = ()
     """names of the classes; id = index"""
+    confidence: np.ndarray | None = None
+    """(H, W, 3) float32, 0..1, how sure each task is in the order depth, normal, segment (0 where
+    it has none); of any size, a quarter of the others' as labels store it"""
 
 
 class Truth(Protocol):
@@ -164,6 +167,18 @@ class Scores:
             raise ValueError(f"labels name the classes {classes}, earlier ones {self._classes}")
         matched = _renumber(pred, pred_classes, classes)
         self._confusion += confusion(matched, true, len(classes))
+
+    def merge(self, other: "Scores") -> None:
+        """Add the images of another sum, such as that of another process."""
+        self.images += other.images
+        self._depth += other._depth
+        self._angle_bins += other._angle_bins
+        self._angle_sum_deg += other._angle_sum_deg
+        self._close += other._close
+        if not self._classes:
+            self._classes, self._confusion = other._classes, other._confusion.copy()
+        elif other._classes:
+            self._confusion += other._confusion
 
     def result(self) -> dict[str, dict]:
         """Scores of each task that was seen: "depth", "normal", "segment" -> name -> value."""

@@ -1,14 +1,17 @@
 """The optimiser: how fast each part of a student learns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from timm.optim.muon import Muon
-from torch import nn
+from torch.nn import Parameter
 
 from student import Student
 
 BETAS = (0.9, 0.95)
+PRETRAINED_FACTOR = 0.1
+"""Of the backbone's learning rate over the decoder's: what Depth Anything, MoGe and others take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,8 @@ class Optimisation:
     """adamuon (orthogonalised updates of matrices, AdamW for the rest) or adamw."""
     learning_rate: float = 2e-2
     """Highest learning rate, of the decoder and the heads; for adamw, try 4e-3."""
-    encoder_factor: float = 1.0
-    """Learning rate of the backbone over that: 1 is right from scratch, 0.1 for loaded weights."""
+    encoder_factor: float | None = None
+    """Learning rate of the backbone over that; by default 0.1 for loaded weights, else 1."""
     weight_decay: float = 0.05
     """Decay of matrices; vectors (biases and norms) are not decayed."""
     warmup_fraction: float = 0.05
@@ -39,19 +42,38 @@ class Optimisation:
                 f"optimisation.algorithm: expected adamuon or adamw, found {self.algorithm!r}"
             )
 
-    def build(self, student: Student) -> torch.optim.Optimizer:
-        """An optimiser of all parameters; `peak` of a group is the rate that a schedule scales."""
-        groups = self._groups(student)
+    def build(
+        self, student: Student, beside: Sequence[Parameter] = (), *, pretrained: bool = False
+    ) -> torch.optim.Optimizer:
+        """An optimiser of all parameters; `peak` of a group is the rate that a schedule scales.
+
+        beside: further parameters, which learn as fast as the decoder. pretrained: the backbone's
+        weights were loaded, and should move less than the rest.
+        """
+        factor = self._encoder_factor(pretrained)
+        encoder = list(student.backbone.parameters())
+        inside = {id(parameter) for parameter in encoder}
+        rest = [p for p in (*student.parameters(), *beside) if id(p) not in inside]
+        groups = [*self._groups(encoder, factor), *self._groups(rest, 1.0)]
         if self.algorithm == "adamw":
             return torch.optim.AdamW(groups, betas=BETAS)
         return Muon(groups, momentum=BETAS[0], betas=BETAS, algo="adamuon", nesterov=True)
 
-    def _groups(self, student: Student) -> list[dict]:
-        rest = nn.ModuleList([student.decoder, student.heads])
-        groups = []
-        for part, factor in ((student.backbone, self.encoder_factor), (rest, 1.0)):
-            rate = factor * self.learning_rate
-            for matrices, decay in ((True, self.weight_decay), (False, 0.0)):
-                found = [p for p in part.parameters() if (p.ndim > 1) == matrices]
-                groups.append({"params": found, "lr": rate, "peak": rate, "weight_decay": decay})
-        return groups
+    def _encoder_factor(self, pretrained: bool) -> float:
+        if self.encoder_factor is not None:
+            return self.encoder_factor
+        return PRETRAINED_FACTOR if pretrained else 1.0
+
+    def _groups(self, parameters: Sequence[Parameter], factor: float) -> list[dict]:
+        """Matrices, then vectors; parameters that are frozen are left out."""
+        rate = factor * self.learning_rate
+        learned = [p for p in parameters if p.requires_grad]
+        return [
+            {
+                "params": [p for p in learned if (p.ndim > 1) == matrices],
+                "lr": rate,
+                "peak": rate,
+                "weight_decay": decay,
+            }
+            for matrices, decay in ((True, self.weight_decay), (False, 0.0))
+        ]

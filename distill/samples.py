@@ -21,6 +21,10 @@ from teacher.sample import (
 
 CERTAIN = 255
 """The highest stored confidence; labels without any count as certain."""
+BYTES_PER_PIXEL = 16
+"""Memory of one labelled pixel in Packed, rounded up."""
+STRIDE_PX = 32
+"""Of the coarsest feature map of most backbones."""
 
 
 class Batch(NamedTuple):
@@ -59,10 +63,12 @@ class Packed(NamedTuple):
         """
         stack, rows = None, 0
         keys: list[str] = []
+        samples = iter(samples)
         for rows, sample in enumerate(islice(samples, count), start=1):
             stack = stack or cls((), *_like(sample, count))
             keys.extend(sample.keys)
             stack._write(rows - 1, sample)
+        next(samples, None)  # so that a progress bar among them sees its end
         if stack is None or rows < count:
             raise ValueError(f"expected {count} samples, found {rows}")
         return stack._replace(keys=tuple(keys))
@@ -138,11 +144,13 @@ def _pack_labels(labels: Labels, window: "_Window") -> dict[str, Tensor]:
     if labels.depth_m is not None:
         packed["depth"] = torch.from_numpy(window.read(labels.depth_m))
     if labels.normal is not None:
-        packed["normal"] = _planes_first(window.read(labels.normal)).half()
+        normal = torch.from_numpy(window.read(labels.normal))
+        packed["normal"] = normal.half().permute(2, 0, 1).contiguous()
     if labels.segment is not None:
         ids = window.read(labels.segment)
-        signed = np.where(ids == labels.ignore_id, IGNORE_INDEX, ids.astype(np.int16))
-        packed["segment"] = torch.from_numpy(signed.astype(np.int16))
+        signed = ids.astype(np.int16)
+        signed[ids == labels.ignore_id] = IGNORE_INDEX
+        packed["segment"] = torch.from_numpy(signed)
     return packed
 
 
@@ -169,6 +177,8 @@ class _Window:
 
     def read(self, plane: np.ndarray, stride: int = 1) -> np.ndarray:
         """The nearest pixels of a plane that is stored at 1/stride of the labels' size."""
+        if self.labels == self.size:
+            return plane
         rows, columns = (
             ((np.arange(0, self.size[a], stride) + self.offset[a] + 0.5) * self.labels[a])
             // (self.scaled[a] * stride)
@@ -190,3 +200,9 @@ def _cover(labels: tuple[int, int], size: tuple[int, int]) -> _Window:
     scale = max(size[0] / labels[0], size[1] / labels[1])
     scaled = max(size[0], round(labels[0] * scale)), max(size[1], round(labels[1] * scale))
     return _Window(labels=labels, scaled=scaled, size=size)
+
+
+def fitting(size: tuple[float, float]) -> tuple[int, int]:
+    """The nearest height and width that backbones of the usual strides take."""
+    height, width = (max(1, round(length / STRIDE_PX)) * STRIDE_PX for length in size)
+    return height, width

@@ -32,10 +32,10 @@ class Budget:
         running_s = 0.0 if self._started is None else monotonic() - self._started
         return self.spent_s + running_s
 
-    def fraction(self, step: int) -> float:
-        """Share of the budget that is spent after this many steps, 0..1."""
+    def fraction(self, step: int, elapsed_s: float) -> float:
+        """Share of the budget that is spent after so many steps and seconds, 0..1."""
         by_steps = step / self.steps if self.steps else 0.0
-        by_time = self.elapsed_s / (60 * self.minutes) if self.minutes else 0.0
+        by_time = elapsed_s / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
 

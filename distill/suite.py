@@ -9,7 +9,7 @@ import torch
 
 from distill.alignment import ALIGNMENTS
 from distill.datasets.card import CARD_NAME, read_dataset
-from distill.evaluate import load_labeller
+from distill.labellers import load_labeller
 from distill.published import read_published
 from distill.suite_chart import draw_chart
 from distill.suite_results import (

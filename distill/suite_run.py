@@ -16,7 +16,7 @@ import numpy as np
 
 from distill.data import match_shards
 from distill.datasets.card import DatasetCard
-from distill.evaluate import Labeller, resize_prediction
+from distill.labellers import Labeller, resize_prediction
 from distill.metrics import Prediction
 from distill.protocols import Crop, depth_protocol
 from distill.suite_results import SuiteRow, SuiteRun, SuiteSettings
@@ -110,7 +110,7 @@ def read_samples(
 ) -> Iterator[tuple[str, np.ndarray, Labels]]:
     """Key, photograph (H, W, 3) uint8 sRGB and ground truth of what is labelled, in order."""
     pairs = match_shards(folder / "images", folder / "labels")
-    found = (sample for pair in pairs for sample in read_pairs(*pair, tasks=tasks))
+    found = (sample for pair in pairs for sample in read_pairs(*pair[:3], tasks=tasks))
     for key, photo, truth in islice(found, limit):
         yield key, decode_photograph(photo), truth
 

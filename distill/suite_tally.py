@@ -14,6 +14,7 @@ from distill.bootstrap import resampled_mean
 from distill.metrics import angles_deg, confusion
 from distill.normal_metrics import WITHIN_DEG, PerImageNormalMeter, PooledNormalMeter
 from distill.segment_metrics import BoundaryMeter, SegmentMeter
+from distill.tally import mean_iou
 
 BINS_PER_DEG = 20
 """Of the histograms behind the interval of the pooled median angle."""
@@ -160,15 +161,8 @@ class SegmentTally:
         hits, pixels = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
-                "miou": _mean_iou(hits, counts[:, :, :-1].sum(axis=1), counts.sum(axis=2)),
-                "boundary_iou": _mean_iou(*edges.swapaxes(0, 1)),
+                "miou": mean_iou(hits, counts[:, :, :-1].sum(axis=1), counts.sum(axis=2)),
+                "boundary_iou": mean_iou(*edges.swapaxes(0, 1)),
                 "accuracy": hits.sum(axis=1) / pixels,
                 "undecodable": counts[:, :, -1].sum(axis=1) / pixels,
             }
-
-
-def _mean_iou(both: np.ndarray, pred: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(B,) means over the classes that are true or predicted, from (B, C) sums of pixels."""
-    union = pred + true - both
-    seen = union > 0
-    return np.where(seen, both / np.maximum(union, 1), 0.0).sum(axis=1) / seen.sum(axis=1)

@@ -1,9 +1,10 @@
 """The bars of the report: lengths in percent, so that the page decides how wide they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from export.figures import LABELLER_TITLES, TASK_TITLES, fixed, percent, significant
+from export.figures import TASK_TITLES, Row, fixed, percent, significant
+from export.lineup import ONNX, TEACHER
 from teacher.pictures import css_color, segment_colors
 
 METER_SPAN = 1.1
@@ -18,13 +19,13 @@ AGREEMENT: Mapping[str, Callable[[float], str]] = {
 """Task -> its agreement in words."""
 
 
-def class_bars(
-    rows: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
-) -> list[dict[str, Any]]:
+def class_bars(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Intersection over union of every class that both have, teacher above student."""
-    if not all("segment" in rows[name] for name in ("teacher", "student")):
+    rows, classes = comparison["labellers"], comparison["classes"]
+    pair = (rows[TEACHER], rows[comparison["headline"]])
+    if not all("segment" in row for row in pair):
         return []
-    taught, learned = (rows[name]["segment"]["per_class"] for name in ("teacher", "student"))
+    taught, learned = (row["segment"]["per_class"] for row in pair)
     colors = segment_colors(len(classes))
     return [
         {
@@ -40,10 +41,11 @@ def class_bars(
 
 def retention_meters(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The student's share of the teacher's quality in each task, with its interval."""
-    agreement = agreement_words(comparison["agreement"])
+    learned: Row = comparison["labellers"][comparison["headline"]]
+    agreement = agreement_words(learned["agreement"])
     meters = []
-    for task, share in comparison["retention"].items():
-        bounds = comparison["retention_interval_95"][task]
+    for task, share in learned["retention"].items():
+        bounds = learned["retention_interval_95"][task]
         meters.append(
             {
                 "title": TASK_TITLES[task],
@@ -69,17 +71,17 @@ def _place(share: float | None) -> float:
     return round(100 * min(max((share or 0.0) / METER_SPAN, 0.0), 1.0), 2)
 
 
-def latency_bars(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def latency_bars(rows: Mapping[str, Row]) -> list[dict[str, Any]]:
     """Bars of the median, with the 90th percentile, on one linear scale."""
     longest = max(row["latency_ms"]["p90"] for row in rows.values())
     bars = []
-    for name, row in rows.items():
+    for row in rows.values():
         times = row["latency_ms"]
         bars.append(
             {
-                "name": LABELLER_TITLES.get(name, name),
-                "kind": "teacher" if name == "teacher" else "student",
-                "note": f"{significant(row['images_per_s'])} photographs per second",
+                "name": row["title"],
+                "kind": "student" if row["kind"] == ONNX else row["kind"],
+                "note": f"{significant(1000 / times['p50'])} photographs per second",
                 "p50": significant(times["p50"]),
                 "percent": round(100 * times["p50"] / longest, 2),
                 "tail": round(100 * times["p90"] / longest, 2),

@@ -1,64 +1,58 @@
-"""Teacher, student and ONNX file side by side: the same photographs, one JSON, one report."""
+"""Teacher, student and shipped files side by side: the same photographs, one JSON, one report."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from distill.evaluate import Labeller
-from export.findings import (
-    ONNX,
-    STUDENT,
-    TEACHER,
-    Findings,
-    examine,
-    read_held_out,
-    show,
-    take,
-)
-from export.labellers import count_parameters, load_labeller, size_bytes, weights_sha256
-from export.latency import Latency, measure_latency
+from distill.bootstrap import draw_weights
+from distill.labellers import Labeller
+from export.costs import choose_headline, measure_costs, shown_path, speedups
+from export.findings import Findings, examine, show
+from export.held_out import read_held_out, take
+from export.lineup import ONNX, TEACHER, Entry, line_up
+from export.model_card import write_card
+from export.quality import compare_quality
 from export.real import read_manifest, read_real
 from export.real_scores import RealFindings, examine_real
 from export.report import Galleries, write_report
-from export.tally import (
-    draw_weights,
-    headlines,
-    interval,
-    intervals,
-    retention,
-)
+from export.shipped import read_metadata, read_refused
 from teacher.progress import track
 from teacher.provenance import describe_machine, package_versions, write_run
 
-COMPARISON_SCHEMA = 1
+COMPARISON_SCHEMA = 2
 HELD_OUT_PROTOCOL = (
-    "Without alignment and without test-time augmentation, every labeller on the same pixels. "
-    "Depth: mean over photographs of each one's score, sky and unknown left out; normals: pooled "
-    "over pixels; segments: one confusion matrix, mean over the classes that occur. Intervals: "
-    "percentile bootstrap over photographs, the same draws for every labeller."
+    "Without test-time augmentation, every labeller on the same pixels; metric depth as it is, "
+    "affine depth after a least-squares fit to the truth of each photograph. Depth: mean over "
+    "photographs of each one's score, sky and unknown left out; normals: pooled over pixels; "
+    "segments: one confusion matrix, mean over the classes that occur. Intervals: percentile "
+    "bootstrap over photographs, the same draws for every labeller."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """Compare a teacher, its student and the student's ONNX file, and write a report."""
+    """Compare a teacher, its student and the student's ONNX files, and write a report."""
 
     teacher: Path
-    """Teacher folder (model_index.json)."""
+    """Teacher folder (model_index.json or config.json), or "embedded"."""
     student: Path
     """Folder of `potstill train` (student.json)."""
-    onnx: Path
-    """File of `potstill export`."""
+    onnx: tuple[Path, ...] = ()
+    """Files of `potstill export`, or its folder, for all that ship."""
+    votes: tuple[int, ...] = ()
+    """Compare the teacher also with so many votes."""
+    steps: tuple[int, ...] = ()
+    """Compare the teacher also with so many denoising steps."""
+    reference: tuple[Path, ...] = ()
+    """Other labellers to compare with: teachers, students or ONNX files."""
     images: Path
     """Held-out photographs: image shards."""
     labels: Path
     """Their ground truth: a folder with label shards of the same names."""
     out: Path
-    """Folder for comparison.json and report/index.html."""
+    """Folder for comparison.json, report/index.html and card/README.md."""
     real: Path | None = None
     """Folder of real photographs with a manifest.json."""
     limit: int | None = None
@@ -66,21 +60,25 @@ class CompareConfig:
     real_limit: int | None = None
     """Take so many real photographs only, evenly spread over the manifest."""
     batch: int = 8
-    """Photographs in one call while accuracy is measured."""
+    """Photographs in one call while accuracy and throughput are measured."""
     threads: int = 1
     """CPU threads of each labeller while it is timed."""
     runs: int = 100
     """Calls to time for each labeller."""
     seconds: float = 30.0
-    """Time allowed for timing each labeller."""
+    """Time allowed for each timing; there are two of each labeller."""
+    price_per_hour: float | None = None
+    """Price of an hour of the machine that was timed; gives the price of a million photographs."""
+    currency: str = ""
+    """What the price is in, such as EUR."""
     resamples: int = 1000
     """Bootstrap resamples."""
     seed: int = 0
     """Of the bootstrap."""
     pictures: int = 6
     """Held-out photographs to show, evenly spread."""
-    worst_pictures: int = 2
-    """Photographs to show for each task on which the student fell behind."""
+    worst_pictures: int = 3
+    """Photographs to show for each task on which one fell behind the other most."""
     real_pictures: int = 6
     """Real photographs to show, from as many sources as there are."""
 
@@ -89,6 +87,11 @@ class CompareConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected at least 1, found {value}")
+        if self.price_per_hour is not None and not (self.price_per_hour > 0 and self.currency):
+            raise ValueError(
+                f"price_per_hour: expected a price above 0 and its --currency, found "
+                f"{self.price_per_hour} {self.currency}".rstrip()
+            )
 
 
 def compare(config: CompareConfig) -> dict[str, Any]:
@@ -97,104 +100,82 @@ def compare(config: CompareConfig) -> dict[str, Any]:
     Raises FileNotFoundError or ValueError when a labeller or the data cannot be read, when the
     labels are of several sizes, and when labellers and labels name different classes.
     """
-    paths = {TEACHER: config.teacher, STUDENT: config.student, ONNX: config.onnx}
-    entries = read_manifest(config.real, config.real_limit) if config.real else []
-    labellers = {name: load_labeller(path) for name, path in paths.items()}
+    entries = line_up(
+        config.teacher,
+        config.student,
+        votes=config.votes,
+        steps=config.steps,
+        onnx=config.onnx,
+        reference=config.reference,
+    )
+    real_entries = read_manifest(config.real, config.real_limit) if config.real else []
+    labellers = {entry.name: entry.open() for entry in entries}
     held_out = take(read_held_out(config.images, config.labels), config.limit)
     findings = examine(labellers, held_out, batch=config.batch, where=str(config.labels))
+    comparison = describe(entries, findings, config)
+    headline = comparison["headline"]
     real = None
     if config.real:
-        photographs = read_real(config.real, entries, findings.sample.shape[1])
-        bar = track(photographs, "real photographs", total=len(entries))
-        real = examine_real(labellers, bar, findings.classes)
-    comparison = {
+        photographs = read_real(config.real, real_entries, findings.sample.shape[1])
+        bar = track(photographs, "real photographs", total=len(real_entries))
+        real = examine_real(labellers, bar, findings.classes, headline)
+        comparison["real"] = real.summary
+    shown = {name: labellers[name] for name in (TEACHER, headline)}
+    write_comparison(config, comparison, choose_pictures(shown, findings, real, config))
+    return comparison
+
+
+def describe(entries: Sequence[Entry], findings: Findings, config: CompareConfig) -> dict[str, Any]:
+    """What comparison.json holds, but for real photographs: accuracy, then costs."""
+    rows: dict[str, dict[str, Any]] = {
+        entry.name: {"title": entry.title, "kind": entry.kind} for entry in entries
+    }
+    weights = draw_weights(len(findings.keys), config.resamples, config.seed)
+    quality = compare_quality(findings, weights)
+    costs = measure_costs(
+        entries,
+        findings.sample,
+        threads=config.threads,
+        runs=config.runs,
+        seconds=config.seconds,
+        batch=config.batch,
+        price_per_hour=config.price_per_hour,
+    )
+    for entry in entries:
+        rows[entry.name] |= quality[entry.name] | costs[entry.name]
+        if entry.kind == ONNX:
+            rows[entry.name]["metadata"] = read_metadata(entry.path)
+    for name, times in speedups(rows).items():
+        rows[name]["speedup"] = times
+    return {
         "schema": COMPARISON_SCHEMA,
-        **compare_quality(findings, config),
+        "headline": choose_headline(rows),
+        "labellers": rows,
+        "refused": read_refused(config.onnx),
         "images": len(findings.keys),
         "resolution": list(findings.sample.shape[1:3]),
         "classes": list(findings.classes),
+        "slices": dict(findings.slice_shares),
+        "price_per_hour": config.price_per_hour,
+        "currency": config.currency,
         "machine": describe_machine(),
         "versions": package_versions(),
         "data": {"images": shown_path(config.images), "labels": shown_path(config.labels)},
         "protocol": HELD_OUT_PROTOCOL,
-        "real": real.summary if real else None,
+        "real": None,
     }
-    add_costs(comparison, paths, findings.sample, config)
-    galleries = choose_pictures(labellers, findings, real, config)
-    write_comparison(config, comparison, galleries)
-    return comparison
 
 
 def write_comparison(
     config: CompareConfig, comparison: Mapping[str, Any], galleries: Galleries
 ) -> None:
-    """Write comparison.json, and the report with the run.json of this comparison beside it."""
-    report = write_report(config.out / "report", comparison, galleries)
+    """Write comparison.json, the model card, and the report with the run.json of all this."""
     text = json.dumps(comparison, indent=2, ensure_ascii=False, allow_nan=False)
+    config.out.mkdir(parents=True, exist_ok=True)
     (config.out / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    report = write_report(config.out / "report", comparison, galleries)
+    write_card(config.out / "card", comparison)
     write_run(report.parent, config)
-
-
-def compare_quality(findings: Findings, config: CompareConfig) -> dict[str, Any]:
-    """Accuracy of each labeller, agreement and retention, with bootstrap intervals."""
-    weights = draw_weights(len(findings.keys), config.resamples, config.seed)
-    drawn = {name: tally.resample(weights) for name, tally in findings.against_truth.items()}
-    scores = {name: tally.result() for name, tally in findings.against_truth.items()}
-    agreement = findings.agreement.result()
-    shares = retention(drawn[TEACHER], drawn[STUDENT])
-    return {
-        "labellers": {
-            name: {**scores[name], "interval_95": intervals(drawn[name])} for name in scores
-        },
-        "agreement": headlines(agreement),
-        "agreement_scores": agreement,
-        "retention": {t: finite(s) for t, s in retention(scores[TEACHER], scores[STUDENT]).items()},
-        "retention_interval_95": {task: interval(share) for task, share in shares.items()},
-    }
-
-
-def finite(value: Any) -> float | None:
-    """A number for JSON, which has no NaN."""
-    return float(value) if np.isfinite(value) else None
-
-
-def add_costs(
-    comparison: dict[str, Any],
-    paths: Mapping[str, Path],
-    photographs: np.ndarray,
-    config: CompareConfig,
-) -> None:
-    """Add latency, throughput, parameters and size to each labeller, and the speed-up."""
-    for name, path in track(paths.items(), "timing", total=len(paths)):
-        latency = measure_latency(
-            path,
-            photographs,
-            threads=config.threads,
-            runs=config.runs,
-            seconds=config.seconds,
-        )
-        comparison["labellers"][name] |= {
-            "path": shown_path(path),
-            "sha256": weights_sha256(path),
-            "params": count_parameters(path),
-            "size_bytes": size_bytes(path),
-            **latency_fields(latency),
-        }
-    rows = comparison["labellers"]
-    comparison["speedup"] = rows[TEACHER]["latency_ms"]["p50"] / rows[ONNX]["latency_ms"]["p50"]
-
-
-def shown_path(path: Path) -> str:
-    """A path as seen from the working directory, where it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def latency_fields(latency: Latency) -> dict[str, Any]:
-    """A measurement as comparison.json states it: times apart from their circumstances."""
-    fields = asdict(latency)
-    times = {name: fields.pop(f"{name}_ms") for name in ("min", "p50", "p90", "p99")}
-    return {"latency_ms": times, "images_per_s": fields.pop("images_per_s"), "latency": fields}
 
 
 def choose_pictures(
@@ -203,15 +184,26 @@ def choose_pictures(
     real: RealFindings | None,
     config: CompareConfig,
 ) -> Galleries:
-    """Photographs evenly spread, and those on which the student lost most."""
+    """Photographs evenly spread, and those on which one lost most to the other, both ways.
+
+    labellers: the teacher, and the one that learned from it.
+    """
+    teacher, learned = labellers
+    tasks = findings.found[learned].agreement.result()
+    count = config.worst_pictures
+
+    def lost(worse: str, better: str) -> dict[str, list[str]]:
+        return {t: findings.worst_keys(t, count, worse=worse, better=better) for t in tasks}
+
     spread = findings.spread_keys(config.pictures)
-    tasks = findings.agreement.result()
-    worst = {task: findings.worst_keys(task, config.worst_pictures) for task in tasks}
-    keys = {*spread, *(key for chosen in worst.values() for key in chosen)}
-    held_out = read_held_out(config.images, config.labels)
+    behind, ahead = lost(learned, teacher), lost(teacher, learned)
+    chosen = [*behind.values(), *ahead.values()]
+    keys = {*spread, *(key for some in chosen for key in some)}
+    held_out = take(read_held_out(config.images, config.labels), config.limit)
     shown = show(labellers, held_out, findings, keys)
     return Galleries(
         held_out=[shown[key] for key in spread],
-        worst={task: [shown[key] for key in chosen] for task, chosen in worst.items()},
+        behind={task: [shown[key] for key in some] for task, some in behind.items()},
+        ahead={task: [shown[key] for key in some] for task, some in ahead.items()},
         real=real.specimens[: config.real_pictures] if real else (),
     )

@@ -3,14 +3,29 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from rich.console import Group
 from rich.table import Table
 
+from distill.tally import HEADLINES
+from export.lineup import TEACHER
+
 TASK_TITLES = {"depth": "Depth", "normal": "Surface normals", "segment": "Segments"}
-LABELLER_TITLES: Mapping[str, str] = {
-    "teacher": "Teacher",
-    "student": "Student",
-    "onnx_fp32": "ONNX",
+SLICE_TITLES = {
+    "near": "near, below 3 m",
+    "mid": "3 to 10 m",
+    "far": "far, from 10 m",
+    "edges": "edges",
+    "small": "small segments",
+    "sky": "sky",
+    "dark": "dark",
+    "low_confidence": "low confidence",
 }
+
+SLICE_METRICS = {"depth": "delta1", "normal": "mean_deg", "segment": "accuracy"}
+"""Task -> the metric of a slice: most classes are absent from one, so that mIoU says little."""
+
+Row = Mapping[str, Any]
+"""A labeller's entry in comparison.json."""
 
 
 class Metric(NamedTuple):
@@ -22,31 +37,41 @@ class Metric(NamedTuple):
     better: str
     digits: int
 
+    @property
+    def heading(self) -> str:
+        """The label with an arrow to the better end."""
+        return f"{self.label}\N{NO-BREAK SPACE}{self.better}"
+
 
 METRICS = (
-    Metric("depth", "delta1", "δ1, within 25 %", "↑", 3),
-    Metric("depth", "absrel", "mean relative error", "↓", 3),
-    Metric("depth", "rmse_m", "RMSE, m", "↓", 2),
-    Metric("normal", "mean_deg", "mean angle, °", "↓", 2),
-    Metric("normal", "median_deg", "median angle, °", "↓", 2),
+    Metric("depth", "delta1", "δ1", "↑", 3),
+    Metric("depth", "absrel", "rel. error", "↓", 3),
+    Metric("depth", "rmse_m", "RMSE,\N{NO-BREAK SPACE}m", "↓", 2),
+    Metric("normal", "mean_deg", "mean,\N{NO-BREAK SPACE}°", "↓", 2),
+    Metric("normal", "median_deg", "median,\N{NO-BREAK SPACE}°", "↓", 2),
     Metric("normal", "within_11_25", "within 11.25°", "↑", 3),
     Metric("segment", "miou", "mean IoU", "↑", 3),
-    Metric("segment", "accuracy", "pixel accuracy", "↑", 3),
+    Metric("segment", "accuracy", "accuracy", "↑", 3),
 )
+HEADLINE_METRICS = {m.task: m for m in METRICS if HEADLINES[m.task] == m.key}
+"""Task -> the metric that stands for it."""
 
-COSTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "fastest run, ms": lambda row: significant(row["latency_ms"]["min"]),
+TIMES: Mapping[str, Callable[[Row], str]] = {
+    "fastest, ms": lambda row: significant(row["latency_ms"]["min"]),
     "median, ms": lambda row: significant(row["latency_ms"]["p50"]),
-    "90th percentile, ms": lambda row: significant(row["latency_ms"]["p90"]),
-    "99th percentile, ms": lambda row: significant(row["latency_ms"]["p99"]),
-    "runs timed": lambda row: str(row["latency"]["n"]),
-    "photographs per second": lambda row: significant(row["images_per_s"]),
-    "hours per million": lambda row: significant(1e6 / row["images_per_s"] / 3600),
-    "peak memory": lambda row: megabytes(row["latency"]["peak_memory_bytes"]),
-    "parameters": lambda row: f"{row['params'] / 1e6:.1f} M",
-    "size of the weights": lambda row: megabytes(row["size_bytes"]),
+    "network alone, ms": lambda row: significant(row["latency_ms"]["core_p50"]),
+    "90 %, ms": lambda row: significant(row["latency_ms"]["p90"]),
+    "99 %, ms": lambda row: significant(row["latency_ms"]["p99"]),
+    "runs": lambda row: str(row["latency"]["n"]),
 }
-"""Label -> the text for a labeller's entry in comparison.json."""
+"""Label -> the text for a labeller."""
+RESOURCES: Mapping[str, Callable[[Row], str]] = {
+    "photographs per second": lambda row: significant(row["throughput"]["images_per_s"]),
+    "peak memory": lambda row: megabytes(row["latency"]["peak_memory_bytes"]),
+    "parameters": lambda row: f"{row['params'] / 1e6:.1f}\N{NO-BREAK SPACE}M",
+    "size": lambda row: megabytes(row["size_bytes"]),
+}
+"""Label -> the text for a labeller."""
 
 
 def fixed(value: float | None, digits: int) -> str:
@@ -72,22 +97,72 @@ def megabytes(size: float) -> str:
     return f"{number}\N{NO-BREAK SPACE}MB"
 
 
-def comparison_table(comparison: Mapping[str, Any]) -> Table:
-    """A comparison for the terminal: accuracy, retention, cost."""
-    rows: Mapping[str, Any] = comparison["labellers"]
+def per_million(row: Row, currency: str) -> str:
+    """What a million photographs take: hours, and their price where an hour has one."""
+    hours = f"{significant(row['hours_per_million'])}\N{NO-BREAK SPACE}h"
+    cost = row["cost_per_million"]
+    return hours if cost is None else f"{significant(cost)}\N{NO-BREAK SPACE}{currency}, {hours}"
+
+
+def speedup_text(row: Row) -> str:
+    """How many times as fast as the plain teacher, or nothing for a teacher."""
+    return f"{significant(row['speedup'][TEACHER])}×" if "speedup" in row else ""
+
+
+def bounds_text(bounds: tuple[float, float] | None, digits: int) -> str:
+    """A 95 % interval, or nothing where there is none."""
+    return f"{fixed(bounds[0], digits)}–{fixed(bounds[1], digits)}" if bounds else ""
+
+
+def comparison_tables(comparison: Mapping[str, Any]) -> Group:
+    """A comparison for the terminal: accuracy and what was kept, then costs."""
+    return Group(_accuracy_table(comparison), _cost_table(comparison))
+
+
+def _accuracy_table(comparison: Mapping[str, Any]) -> Table:
+    rows: Mapping[str, Row] = comparison["labellers"]
+    tasks = [task for task in TASK_TITLES if any(task in row for row in rows.values())]
     height, width = comparison["resolution"]
     title = f"{comparison['images']} held-out photographs of {width} x {height} px"
-    table = Table("", title=title, title_justify="left", caption_justify="left")
-    for name in map(str, rows):
-        table.add_column(LABELLER_TITLES.get(name, name), justify="right")
-    for metric in METRICS:
-        if all(metric.task in row for row in rows.values()):
-            cells = [fixed(row[metric.task][metric.key], metric.digits) for row in rows.values()]
-            label = f"{TASK_TITLES[metric.task]}: {metric.label} {metric.better}"
-            table.add_row(label, *cells)
-    table.add_section()
-    for label, text in COSTS.items():
-        table.add_row(label, *(text(row) for row in rows.values()))
-    kept = ", ".join(f"{t} {fixed(share, 3)}" for t, share in comparison["retention"].items())
-    table.caption = f"kept: {kept}\nONNX is {significant(comparison['speedup'])} times as fast"
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("", overflow="fold")
+    for task in tasks:
+        metric = HEADLINE_METRICS[task]
+        table.add_column(f"{TASK_TITLES[task]}\n{metric.heading}", justify="right")
+    table.add_column("of the teacher's\nquality", justify="right")
+    for row in rows.values():
+        kept = ", ".join(percent(row.get("retention", {}).get(task)) for task in tasks)
+        cells = [_accuracy_cell(row, HEADLINE_METRICS[task]) for task in tasks]
+        table.add_row(row["title"], *cells, kept if "retention" in row else "")
+    table.caption = "below each figure its 95 % bootstrap interval over photographs"
+    return table
+
+
+def _accuracy_cell(row: Row, metric: Metric) -> str:
+    if metric.task not in row:
+        return "–"
+    bounds = bounds_text(row["interval_95"][metric.task][metric.key], metric.digits)
+    return f"{fixed(row[metric.task][metric.key], metric.digits)}\n[dim]{bounds}[/dim]"
+
+
+def _cost_table(comparison: Mapping[str, Any]) -> Table:
+    rows: Mapping[str, Row] = comparison["labellers"]
+    headline = rows[comparison["headline"]]
+    columns = ("median, ms", "times as fast", "per second", "memory", "size", "a million take")
+    table = Table(caption_justify="left")
+    table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in rows.values():
+        table.add_row(
+            row["title"],
+            TIMES["median, ms"](row),
+            speedup_text(row),
+            RESOURCES["photographs per second"](row),
+            RESOURCES["peak memory"](row),
+            RESOURCES["size"](row),
+            per_million(row, comparison["currency"]),
+        )
+    over = (f"{significant(x)} times as fast as {name}" for name, x in headline["speedup"].items())
+    table.caption = f"{headline['title']}: {', '.join(over)}"
     return table

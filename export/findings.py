@@ -1,33 +1,54 @@
-"""What teacher, student and ONNX file say of the same held-out photographs, against the truth."""
+"""What each labeller says of the same held-out photographs: against the truth, the teacher, and in
+each slice."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
-from distill.evaluate import Labeller, resize_prediction
+from distill.alignment import align
+from distill.labellers import Labeller, resize_prediction
 from distill.metrics import Prediction
+from distill.slices import slice_masks, within
+from distill.tally import HEADLINES, LOWER_IS_BETTER, Tally, as_labels, in_classes
 from export.gallery import Specimen
-from export.tally import HEADLINES, LOWER_IS_BETTER, Tally, as_labels, in_classes
-from teacher.progress import track
-from teacher.sample import Labels, Record, decode_photograph, resize_photograph
-from teacher.shards import image_shards, read_pairs
+from export.held_out import HeldOut, chunks
+from export.lineup import TEACHER
+from teacher.sample import Labels
 
-TEACHER, STUDENT, ONNX = "teacher", "student", "onnx_fp32"
+ALIGNMENT = "least_squares"
+"""Fit of affine depth to the truth, photograph by photograph; metric depth is taken as it is."""
 TIMED_PHOTOGRAPHS = 16
 SCORE_TEXTS = {"depth": "{:.2f}", "normal": "{:.1f}°", "segment": "{:.2f}"}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HeldOut:
-    """One photograph at the size of its labels, and the truth about it."""
+class Finding:
+    """What is kept of one labeller."""
 
-    key: str
-    photograph: np.ndarray
-    """(H, W, 3) uint8"""
-    truth: Labels
+    def __init__(self) -> None:
+        self.truth = Tally()
+        """Against the ground truth."""
+        self.agreement = Tally()
+        """Against the teacher's labels of the same photographs."""
+        self.slices: dict[str, Tally] = {}
+        """Slice -> against the ground truth inside it."""
+        self.size_px: tuple[int, int] = (0, 0)
+        """Height and width in which it answers."""
+        self.aligned = False
+        """Whether its depth is affine, and was fitted to the truth."""
+
+    def update(self, prediction: Prediction, truth: Labels, parts: Mapping[str, Labels]) -> None:
+        """Count one photograph; parts: slice -> the truth inside it."""
+        self.aligned |= prediction.affine_depth is not None
+        self.truth.update(prediction, truth)
+        for name, part in parts.items():
+            self.slices.setdefault(name, Tally()).update(prediction, part)
+
+    def agree(self, prediction: Prediction, taught: Labels) -> None:
+        """Count one photograph with the teacher's answer in the part of the truth."""
+        if taught.classes:
+            prediction = in_classes(prediction, taught.classes)
+        self.agreement.update(prediction, taught)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,10 +57,10 @@ class Findings:
 
     keys: Sequence[str]
     """The photographs, in order; "SHARD/KEY"."""
-    against_truth: Mapping[str, Tally]
-    """Labeller -> its statistics."""
-    agreement: Tally
-    """The student against the teacher."""
+    found: Mapping[str, Finding]
+    """Labeller -> what is kept of it."""
+    slice_shares: Mapping[str, float]
+    """Slice -> its share of all pixels."""
     sample: np.ndarray
     """(n, H, W, 3) uint8: the first photographs, for timing."""
     classes: tuple[str, ...]
@@ -47,13 +68,13 @@ class Findings:
 
     def score_text(self, labeller: str, key: str, task: str) -> str:
         """What to print below a labeller's picture."""
-        value = self.against_truth[labeller].per_image(task)[self.keys.index(key)]
+        value = self.found[labeller].truth.per_image(task)[self.keys.index(key)]
         return "" if np.isnan(value) else SCORE_TEXTS[task].format(value)
 
-    def worst_keys(self, task: str, count: int) -> list[str]:
-        """The photographs on which the student lost most to the teacher, worst first."""
-        taught, learned = (self.against_truth[n].per_image(task) for n in (TEACHER, STUDENT))
-        loss = learned - taught if HEADLINES[task] in LOWER_IS_BETTER else taught - learned
+    def worst_keys(self, task: str, count: int, *, worse: str, better: str) -> list[str]:
+        """The photographs on which labeller `worse` lost most to `better`, worst first."""
+        high, low = (self.found[name].truth.per_image(task) for name in (better, worse))
+        loss = low - high if HEADLINES[task] in LOWER_IS_BETTER else high - low
         order = np.argsort(-np.nan_to_num(loss, nan=-np.inf), kind="stable")
         return [self.keys[int(index)] for index in order[:count] if loss[index] > 0]
 
@@ -63,89 +84,111 @@ class Findings:
         return [self.keys[index * len(self.keys) // count] for index in range(count)]
 
 
-def read_held_out(images: Path, labels: Path) -> Iterator[HeldOut]:
-    """The photographs of image shards with the labels of the label shards of the same names.
-
-    Raises FileNotFoundError or ValueError naming the shard without labels, the photograph that
-    cannot be read, and labels of another size than the first.
-    """
-    size: tuple[int, int] | None = None
-    for shard in image_shards(images):
-        label_shard = labels / shard.name
-        if not label_shard.is_file():
-            raise FileNotFoundError(f"{label_shard}: no such label shard; {shard} needs one")
-        for key, data, truth in read_pairs(shard, label_shard):
-            where = f"{shard}: {key}"
-            size = size or truth.size
-            if truth.size != size:
-                raise ValueError(f"{where}: labels of {truth.size}, those before are {size}")
-            photograph = resize_photograph(_decode(where, data), *size)
-            yield HeldOut(key=f"{shard.stem}/{key}", photograph=photograph, truth=truth)
-
-
-def _decode(where: str, data: bytes) -> np.ndarray:
-    try:
-        return decode_photograph(data)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
 def examine(
     labellers: Mapping[str, Labeller], held_out: Iterable[HeldOut], *, batch: int, where: str
 ) -> Findings:
     """Let every labeller predict every photograph, and keep the statistics.
 
-    where: the data set's name for messages. Raises ValueError when it is empty, and when labellers
-    and labels name different classes.
+    labellers: one of them is the TEACHER. where: the data set's name for messages.
+    Raises ValueError when it is empty, and when labellers and labels name different classes.
     """
-    against_truth = {name: Tally() for name in labellers}
-    agreement = Tally()
+    found = {name: Finding() for name in labellers}
     keys: list[str] = []
     sample: list[np.ndarray] = []
+    pixels: dict[str, float] = {}
     classes: tuple[str, ...] = ()
     for chunk in chunks(held_out, batch):
         classes = classes or chunk[0].truth.classes
-        photographs = np.stack([item.photograph for item in chunk])
-        sample += list(photographs[: TIMED_PHOTOGRAPHS - len(sample)])
-        said = {name: predict(one, photographs, classes) for name, one in labellers.items()}
+        said = {name: _ask(name, labellers[name], chunk, classes) for name in labellers}
+        classes = classes or said[TEACHER].predictions[0].classes
         for row, item in enumerate(chunk):
-            keys.append(item.key)
-            for name, tally in against_truth.items():
-                tally.update(said[name][row], item.truth)
-            update_agreement(agreement, said[TEACHER][row], said[STUDENT][row], item.truth.record)
-        classes = classes or said[TEACHER][0].classes
+            masks = slice_masks(item.photograph, item.truth)
+            parts = {name: within(item.truth, mask) for name, mask in masks.items()}
+            pixels = {name: pixels.get(name, 0.0) + mask.mean() for name, mask in masks.items()}
+            taught = as_labels(said[TEACHER].predictions[row], item.truth.record)
+            for name, finding in found.items():
+                finding.size_px = said[name].size_px
+                finding.update(said[name].predictions[row], item.truth, parts)
+                if name != TEACHER:
+                    finding.agree(said[name].predictions[row], taught)
+        keys += [item.key for item in chunk]
+        sample += [item.photograph for item in chunk][: TIMED_PHOTOGRAPHS - len(sample)]
     if not keys:
         raise ValueError(f"{where}: no labelled photograph; expected at least one to compare on")
     return Findings(
         keys=keys,
-        against_truth=against_truth,
-        agreement=agreement,
+        found=found,
+        slice_shares={name: share / len(keys) for name, share in pixels.items()},
         sample=np.stack(sample),
         classes=classes,
     )
 
 
-def predict(
-    labeller: Labeller, photographs: np.ndarray, classes: tuple[str, ...]
-) -> list[Prediction]:
-    """Predictions at the photographs' size, with class ids in the order of `classes` if given."""
-    height, width = photographs.shape[1:3]
-    found = [resize_prediction(p, (height, width)) for p in labeller.predict(photographs)]
-    return [in_classes(one, classes) if classes else one for one in found]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a labeller says of some photographs."""
+
+    predictions: Sequence[Prediction]
+    """At the photographs' size, in metres, ids in one order; see comparable."""
+    size_px: tuple[int, int]
+    """Height and width in which it answered."""
 
 
-def update_agreement(
-    tally: Tally, teacher: Prediction, student: Prediction, record: Record
-) -> None:
-    """Count a student's prediction with its teacher's in the part of the truth."""
-    tally.update(in_classes(student, teacher.classes), as_labels(teacher, record))
+def _ask(
+    name: str, labeller: Labeller, chunk: Sequence[HeldOut], classes: tuple[str, ...]
+) -> Answer:
+    """Predict a chunk. Raises ValueError naming the labeller, also when it labels nothing that the
+    truth holds."""
+    raw = labeller.predict(np.stack([item.photograph for item in chunk]))
+    try:
+        found = [
+            comparable(one, item.truth, item.truth.size, classes)
+            for one, item in zip(raw, chunk, strict=True)
+        ]
+    except ValueError as error:
+        raise ValueError(f"{name} ({labeller.name}): {error}") from error
+    tasks = chunk[0].truth.tasks
+    if not set(tasks) & set(tasks_of(found[0])):
+        raise ValueError(
+            f"{name} ({labeller.name}): labels {', '.join(tasks_of(raw[0]))}, but the ground truth "
+            f"holds {', '.join(tasks)}; compare on labels with a task of it"
+        )
+    return Answer(predictions=found, size_px=_size_px(raw[0]))
 
 
-def chunks(items: Iterable[HeldOut], size: int) -> Iterator[list[HeldOut]]:
-    """Lists of `size` items; the last one may be shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+def tasks_of(prediction: Prediction) -> list[str]:
+    """The tasks that a prediction answers."""
+    return [task for task, plane in planes_of(prediction).items() if plane is not None]
+
+
+def planes_of(prediction: Prediction) -> dict[str, np.ndarray | None]:
+    """Task -> what is predicted for it."""
+    depth = prediction.affine_depth if prediction.depth_m is None else prediction.depth_m
+    return {"depth": depth, "normal": prediction.normal, "segment": prediction.segment}
+
+
+def _size_px(prediction: Prediction) -> tuple[int, int]:
+    height, width = next(p for p in planes_of(prediction).values() if p is not None).shape[:2]
+    return height, width
+
+
+def comparable(
+    prediction: Prediction,
+    truth: Labels | None,
+    size_px: tuple[int, int],
+    classes: tuple[str, ...],
+) -> Prediction:
+    """A prediction of another size, in metres, with class ids in the order of `classes`.
+
+    Affine depth is fitted to the truth; without any, it is not used. Without `classes` the
+    labeller's own order stays. Raises ValueError when it names other classes.
+    """
+    found = resize_prediction(prediction, size_px)
+    if classes:
+        found = in_classes(found, classes)
+    if found.affine_depth is None or truth is None:
+        return found
+    return align(found, truth, ALIGNMENT)[0]
 
 
 def show(
@@ -154,13 +197,22 @@ def show(
     findings: Findings,
     keys: Collection[str],
 ) -> dict[str, Specimen]:
-    """Key -> the pictures of a photograph; they are predicted anew rather than kept for all."""
+    """Key -> the pictures of a photograph by two labellers, the teacher and the one that learned.
+
+    They are predicted anew rather than kept for all.
+    """
+    taught, learned = labellers
     specimens = {}
     for item in held_out:
         if item.key in keys:
             teacher, student = (
-                predict(labellers[name], item.photograph[None], findings.classes)[0]
-                for name in (TEACHER, STUDENT)
+                comparable(
+                    one.predict(item.photograph[None])[0],
+                    item.truth,
+                    item.truth.size,
+                    findings.classes,
+                )
+                for one in labellers.values()
             )
             specimens[item.key] = Specimen(
                 key=item.key,
@@ -168,15 +220,12 @@ def show(
                 teacher=teacher,
                 student=student,
                 truth=item.truth,
-                scores={task: _score_texts(findings, item.key, task) for task in HEADLINES},
+                scores={
+                    task: (
+                        findings.score_text(taught, item.key, task),
+                        findings.score_text(learned, item.key, task),
+                    )
+                    for task in HEADLINES
+                },
             )
     return specimens
-
-
-def _score_texts(findings: Findings, key: str, task: str) -> tuple[str, str]:
-    return findings.score_text(TEACHER, key, task), findings.score_text(STUDENT, key, task)
-
-
-def take(items: Iterable[HeldOut], limit: int | None) -> Iterator[HeldOut]:
-    """The first photographs, with a progress bar."""
-    return track(islice(items, limit), "held-out photographs", total=limit)

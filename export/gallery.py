@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from export import differences
@@ -16,6 +17,8 @@ QUALITY = {"depth": 88, "normal": 88, "segment": None}
 """Of the compression, where a picture varies smoothly; flat colours are kept exactly."""
 SHOWN_PERCENTILES = (2, 98)
 """Of a picture's depths; what lies beyond takes the last colour."""
+SHOWN_PX = 512
+"""Longer side of a picture in the page; more would only make it slow to load."""
 LEAST_RATIO = 1.5
 """Between the far and the near end of the depth colours, so that a flat wall stays calm."""
 
@@ -115,10 +118,11 @@ def make_strips(specimens: Iterable[Specimen], task: str, classes: Sequence[str]
 
 
 def _title(specimen: Specimen, task: str) -> str:
-    if task != "depth":
-        return specimen.key
-    near_m, far_m = depth_range(specimen)
-    return f"{specimen.key} · {near_m:.2g} to {far_m:.2g} m"
+    parts = [specimen.key, specimen.note]
+    if task == "depth":
+        near_m, far_m = depth_range(specimen)
+        parts.append(f"{near_m:.2g} to {far_m:.2g} m")
+    return " · ".join(filter(None, parts))
 
 
 def _paint(
@@ -146,6 +150,9 @@ def _differ(teacher: Planes, student: Planes, task: str, far_m: float) -> np.nda
 
 
 def _picture(label: str, picture: np.ndarray, quality: int | None, score: str = "") -> Picture:
+    scale = min(1.0, SHOWN_PX / max(picture.shape))
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     height, width = picture.shape[:2]
     uri = pictures.data_uri(picture, quality=quality)
     return Picture(label=label, uri=uri, width_px=width, height_px=height, score=score)

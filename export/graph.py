@@ -1,52 +1,33 @@
 """The deployable graph: uint8 photographs in; metres, unit normals, class ids and confidence out.
 
-The exported file is one ONNX graph without a sidecar, for any batch, height and width, which says
-of itself what it is (metadata), holds no path of the machine that wrote it, and is written only
-after it was seen to agree with PyTorch.
+The exported file is one ONNX graph without a sidecar, for any batch, height and width or for one
+size, which says of itself what it is (metadata) and holds no path of the machine that wrote it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
 from onnx import GraphProto, ModelProto
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.nn import functional as F
 
-from export.card import describe, output_names
-from export.parity import ParityReport, check_parity, load_photographs
-from export.session import INPUT_NAME, METADATA_KEY, Predictor
-from student import Student, load_student
-from teacher.atomic import write_atomically
-from teacher.provenance import sha256_file, write_run
-
-OPSET = 20
-"""LayerNormalization and Gelu are operators of their own, and every runtime of today reads it."""
+from distill.depth_losses import SKY_M
+from export.card import OPSET, output_names, sky_class
+from export.half import halve
+from export.session import INPUT_NAME, METADATA_KEY
+from student import Student, deployable
 
 TRACED_MULTIPLES = (5, 6)
 """Height and width of the traced example, in multiples, less a few pixels: square or exact sizes
 would let the exporter merge dimensions that only happen to be equal."""
 TRACED_BATCH = 2
 """With a batch of 1 the exporter fixes the batch, silently."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """Write a trained student as ONNX, and check the file against PyTorch."""
-
-    student: Path
-    """Folder of `potstill train` (student.safetensors, student.json)."""
-    out: Path
-    """Folder for student_fp32.onnx."""
-    images: Path | None = None
-    """Photographs to check the file with: image shards or a folder of image files. Without it,
-    rendered scenes are taken."""
-    force: bool = False
-    """Write the file even if it does not agree with PyTorch; its metadata then says so."""
+OPEN_SHAPES = {INPUT_NAME: {0: "batch", 1: "height", 2: "width"}}
 
 
 class DeployGraph(nn.Module):
@@ -54,22 +35,31 @@ class DeployGraph(nn.Module):
 
     def __init__(self, student: Student):
         super().__init__()
-        self.student = student
+        self.student = student.eval()
+        self.tasks = student.config.tasks
         self.multiple_px = student.multiple_px
+        self.sky_id = sky_class(student.config)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """(N, H, W, 3) uint8 sRGB -> the outputs of each task, at the size of the image.
 
-        depth_m (N, H, W) float32; normal (N, H, W, 3) float32; segment (N, H, W) uint8;
-        confidence (N, H, W) float32, the softmax probability of the chosen class.
+        depth_m (N, H, W) float32, inf where the class is sky and the depth 100 m or more; normal
+        (N, H, W, 3) float32; segment (N, H, W) uint8; confidence (N, H, W, T) float32 0..1, in
+        the order of the tasks.
         """
         height, width = image.shape[1], image.shape[2]
-        pixels = image.permute(0, 3, 1, 2).float() / 255
+        pixels = image.float().permute(0, 3, 1, 2) / 255
         predicted = self.student(resize(pixels, self._up(height), self._up(width)))
-        outputs: list[Tensor] = []
-        for task, plane in predicted.items():
-            outputs += FINISH[task](plane, height, width)
-        return tuple(outputs)
+        outputs = {
+            name: FINISH[name](predicted[name], height, width)
+            for name in (*self.tasks, "confidence")
+        }
+        if self.sky_id is not None:
+            is_sky = (outputs["segment"] == self.sky_id) & (outputs["depth"] >= SKY_M)
+            outputs["depth"] = outputs["depth"].masked_fill(is_sky, torch.inf)
+        if "segment" in outputs:
+            outputs["segment"] = outputs["segment"].to(torch.uint8)
+        return tuple(outputs.values())
 
     def _up(self, length: int) -> int:
         """The next multiple that the student takes."""
@@ -77,60 +67,120 @@ class DeployGraph(nn.Module):
 
 
 def resize(planes: Tensor, height: int, width: int) -> Tensor:
-    """(N, C, h, w) -> (N, C, height, width). Antialiasing and cubic kernels differ by runtime."""
+    """(N, C, h, w) -> (N, C, height, width). Antialiasing and cubic kernels differ by runtime.
+
+    What has that size already passes as it is, so that a graph of one size holds no Resize for it;
+    of a size that is open (a SymInt) nobody can tell.
+    """
+    if isinstance(height, int) and tuple(planes.shape[-2:]) == (height, width):
+        return planes
     return F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def finish_depth(depth: Tensor, height: int, width: int) -> tuple[Tensor]:
+def finish_depth(depth: Tensor, height: int, width: int) -> Tensor:
     """(N, h, w) -> depth_m (N, H, W)."""
-    return (resize(depth[:, None], height, width)[:, 0],)
+    return resize(depth[:, None], height, width)[:, 0]
 
 
-def finish_normal(normal: Tensor, height: int, width: int) -> tuple[Tensor]:
-    """(N, 3, h, w) -> normal (N, H, W, 3): a blend of unit vectors is shorter than one."""
-    return (F.normalize(resize(normal, height, width), dim=1, eps=1e-6).permute(0, 2, 3, 1),)
+def finish_normal(normal: Tensor, height: int, width: int) -> Tensor:
+    """(N, 3, h, w) -> normal (N, H, W, 3), each that of the nearest pixel.
 
-
-def finish_segment(logits: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """(N, C, h, w) -> segment (N, H, W) uint8, confidence; logits would be C times as large."""
-    logits = resize(logits, height, width)
-    return logits.argmax(dim=1).to(torch.uint8), logits.softmax(dim=1).amax(dim=1)
-
-
-FINISH = {"depth": finish_depth, "normal": finish_normal, "segment": finish_segment}
-
-
-def trace_student(student: Student) -> ModelProto:
-    """The student as an ONNX graph for any batch, height and width, without metadata.
-
-    Raises ValueError for more classes than a uint8 can name, and for a backbone that PyTorch
-    cannot export.
+    A blend of vectors that oppose each other is almost zero, and its direction is rounding error.
     """
-    if len(student.config.classes) > 255:
+    rows, columns = nearest(normal.shape[2], height), nearest(normal.shape[3], width)
+    return normal.index_select(2, rows).index_select(3, columns).permute(0, 2, 3, 1)
+
+
+def nearest(before: int, after: int) -> Tensor:
+    """(after,) int64: the index of the nearest of `before` pixels, in whole numbers, so that every
+    runtime picks the same one."""
+    return (2 * torch.arange(after) + 1) * before // (2 * after)
+
+
+def finish_segment(logits: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, h, w) -> class ids (N, H, W); the logits would be 4 C times as large."""
+    return resize(logits, height, width).argmax(dim=1)
+
+
+def finish_confidence(confidence: Tensor, height: int, width: int) -> Tensor:
+    """(N, T, h, w) -> confidence (N, H, W, T)."""
+    return resize(confidence, height, width).permute(0, 2, 3, 1)
+
+
+FINISH = {
+    "depth": finish_depth,
+    "normal": finish_normal,
+    "segment": finish_segment,
+    "confidence": finish_confidence,
+}
+
+
+def trace_student(
+    student: Student, *, size_px: tuple[int, int] | None = None, half: bool = False
+) -> ModelProto:
+    """The student as an ONNX graph without metadata.
+
+    size_px: height and width of a graph for one photograph of one size; otherwise batch, height
+    and width are open. half: in float16, for GPUs.
+    Raises ValueError for more classes than a uint8 can name, and for a backbone that PyTorch cannot
+    export.
+    """
+    deployed = deployable(student)
+    graph = DeployGraph(halve(deployed) if half else deployed)
+    traced = trace_graph(graph, (1, *size_px), fixed=True) if size_px else trace_graph(graph)
+    return traced.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """A graph in two further forms."""
+
+    program: ExportedProgram
+    """Runs in PyTorch"""
+    model: ModelProto
+    """ONNX, without metadata"""
+
+    def unchecked(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        """The program as a function like DeployGraph.forward.
+
+        It goes past the program's checks, which refuse what the tracer took for granted, such as
+        more than one patch in height: whether it is right there is measured.
+        """
+        return self.program.module(check_guards=False).forward
+
+
+def trace_graph(
+    graph: DeployGraph, shape: tuple[int, int, int] | None = None, *, fixed: bool = False
+) -> Traced:
+    """Export a graph; errors as those of trace_student.
+
+    shape: batch, height and width of the traced example; fixed: and of everything that it will
+    ever take.
+    """
+    config = graph.student.config
+    if len(config.classes) > 255:
         raise ValueError(
-            f"student: {len(student.config.classes)} classes, an exported graph names at most 255"
+            f"student: {len(config.classes)} classes, an exported graph names at most 255"
         )
-    height, width = (count * student.multiple_px - 3 for count in TRACED_MULTIPLES)
-    example = torch.zeros(TRACED_BATCH, height, width, 3, dtype=torch.uint8)
+    height, width = (count * graph.multiple_px - 3 for count in TRACED_MULTIPLES)
+    example = torch.zeros(*(shape or (TRACED_BATCH, height, width)), 3, dtype=torch.uint8)
     try:
         program = torch.onnx.export(
-            DeployGraph(student).eval(),
+            graph.eval(),
             (example,),
             input_names=[INPUT_NAME],
-            output_names=output_names(student.config.tasks),
-            dynamic_shapes={INPUT_NAME: {0: "batch", 1: "height", 2: "width"}},
+            output_names=output_names(config.tasks),
+            dynamic_shapes=None if fixed else OPEN_SHAPES,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ValueError(
-            f"backbone {student.config.backbone}: cannot export it: {reason}"
-        ) from error
-    if program is None:
-        raise ValueError("student: torch.onnx.export returned no program")
-    return scrub(program.model_proto)
+        raise ValueError(f"backbone {config.backbone}: cannot export it: {reason}") from error
+    assert program is not None
+    assert program.exported_program is not None
+    return Traced(program=program.exported_program, model=scrub(program.model_proto))
 
 
 def scrub(model: ModelProto) -> ModelProto:
@@ -162,24 +212,3 @@ def serialise(model: ModelProto, metadata: Mapping[str, Any]) -> bytes:
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     onnx.helper.set_model_props(model, {METADATA_KEY: text})
     return model.SerializeToString(deterministic=True)
-
-
-def export_student(config: ExportConfig) -> tuple[Path, ParityReport]:
-    """Write `out`/student_fp32.onnx and run.json; returns its path and how well it agrees.
-
-    Raises ValueError when the file does not agree with PyTorch (then none is left behind, unless
-    `force`), and as load_student and load_photographs do.
-    """
-    student = load_student(config.student)
-    photographs = load_photographs(config.images)
-    model = trace_student(student)
-    metadata = {"precision": "fp32", "opset": OPSET, **describe(student, config.student)}
-    config.out.mkdir(parents=True, exist_ok=True)
-    path = config.out / "student_fp32.onnx"
-    unchecked = serialise(model, metadata)
-    report = check_parity(DeployGraph(student).eval(), Predictor(unchecked), photographs)
-    if not config.force:
-        report.require_passed(path)
-    write_atomically(path, serialise(model, {**metadata, "parity": report.summary()}))
-    write_run(config.out, config, parity=report.summary(), sha256=sha256_file(path))
-    return path, report

@@ -4,20 +4,21 @@ PyTorch is imported only for what needs it: the process that times an ONNX file 
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distill.metrics import Prediction
+from export.session import CPU_ONLY, Predictor
 from export.session import Prediction as DevicePrediction
-from export.session import Predictor
 from teacher.model_folder import is_model_folder
 from teacher.provenance import sha256_file
-from teacher.sample import resize_photograph
+from teacher.sample import TASKS, resize_photograph
 
 if TYPE_CHECKING:
-    from distill.evaluate import Labeller
+    from distill.labellers import Labeller
 
 CACHED_INSTRUCTIONS = "instructions.safetensors"
 """Embeddings of a teacher's instructions: inputs, not parameters."""
@@ -26,42 +27,71 @@ CACHED_INSTRUCTIONS = "instructions.safetensors"
 class OnnxLabeller:
     """An exported student behind the interface that teachers and checkpoints have."""
 
-    def __init__(self, path: Path, *, threads: int | None = None):
+    def __init__(self, path: Path, *, threads: int | None = None, device: str = "cpu"):
         self.name = path.stem
-        self.predictor = Predictor(path, threads=threads)
-        self.height_px, self.width_px = self.predictor.metadata["trained_px"]
+        providers = CPU_ONLY if device == "cpu" else "auto"
+        self.predictor = Predictor(path, threads=threads, providers=providers)
+        trained_px = self.predictor.metadata["trained_px"]
+        self.height_px, self.width_px = self.predictor.size_px or trained_px
 
     def predict(self, photographs: np.ndarray) -> list[Prediction]:
-        """As Labeller.predict, at the size that the student was trained on, as a student does."""
+        """As Labeller.predict, at the size that the student was trained on, as a student does.
+
+        A file for one size predicts at that one, one photograph at a time.
+        """
         fitted = [resize_photograph(p, self.height_px, self.width_px) for p in photographs]
+        if self.predictor.size_px:
+            return [self._row(self.predictor(photograph)) for photograph in fitted]
         found = self.predictor(np.stack(fitted))
         return [self._row(found[row]) for row in range(len(fitted))]
 
     def _row(self, found: DevicePrediction) -> Prediction:
-        """Affine depth is not in metres: None."""
         metric = self.predictor.metadata["depth_kind"] == "metric"
         return Prediction(
             depth_m=found.depth_m if metric else None,
+            affine_depth=None if metric else found.depth_m,
             normal=found.normal,
             segment=found.segment,
             classes=found.classes,
+            confidence=_all_tasks(found.confidence, found.tasks),
         )
 
 
-def load_labeller(path: Path, *, threads: int | None = None) -> "Labeller":
+def _all_tasks(stated: np.ndarray | None, tasks: Sequence[str]) -> np.ndarray | None:
+    """(H, W, T) in the order of a file's tasks -> (H, W, 3) in the order of TASKS."""
+    if stated is None:
+        return None
+    full = np.zeros((*stated.shape[:2], len(TASKS)), np.float32)
+    full[..., [TASKS.index(task) for task in tasks]] = stated
+    return full
+
+
+def load_labeller(
+    path: Path,
+    *,
+    threads: int | None = None,
+    device: str = "cpu",
+    tasks: Sequence[str] = TASKS,
+    votes: int = 1,
+    steps: int | None = None,
+    lora: Path | None = None,
+) -> "Labeller":
     """Open a teacher folder, a student folder or an ONNX file; the errors of each pass through.
 
-    threads: CPU threads for an operator; of PyTorch's labellers, those of the whole process.
+    threads: CPU threads for an operator; of PyTorch's labellers, those of the whole process. The
+    others: see distill.labellers.load_labeller; steps and lora are a teacher's.
     """
     if path.suffix == ".onnx":
-        return OnnxLabeller(path, threads=threads)
+        if steps is not None or lora is not None:
+            raise ValueError(f"{path} is an ONNX file, which takes neither --steps nor --lora")
+        return OnnxLabeller(path, threads=threads, device=device)
     import torch
 
-    from distill.evaluate import load_labeller as load_torch_labeller
+    from distill.labellers import load_labeller as load_torch_labeller
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return load_torch_labeller(path)
+    return load_torch_labeller(path, device, tasks, votes, steps=steps, lora=lora)
 
 
 def weight_files(path: Path) -> list[Path]:

@@ -1,50 +1,38 @@
-"""Latency of one labeller, measured in a process of its own.
+"""How long labellers take, each in a process of its own, in turns.
 
 Thread pools of different runtimes disturb one another inside one process (onnxruntime's threads
-spin while PyTorch works), so `measure_latency` spawns `python -m export.latency` for each labeller
-and thread count. Timed is what a user waits for: a uint8 photograph in memory goes in, decoded
-labels of every task come out.
+spin while PyTorch works), so that each labeller gets a process (export.stopwatch). Several take
+turns, so that a machine that grows slower or faster meanwhile does so for all of them. Timed is
+what a user waits for: a uint8 photograph in memory goes in, decoded labels of every task come out.
 """
 
-import json
-import os
-import resource
-import subprocess
-import sys
+import math
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-FEWEST_RUNS = 5
-"""Timed even when they take longer than the time allowed."""
+from export.gauges import load_average
+from export.stopwatch import Order
+from export.turns import RemoteStopwatch, Taken, take_turns
+
+DOUBT = 0.01
+"""Chance that a stated 99th percentile is too low."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyConfig:
-    """Time a labeller on photographs of one size."""
+class Timed:
+    """A labeller that is to be timed."""
 
-    labeller: Path
+    path: Path
     """Teacher folder, student folder or ONNX file."""
-    photographs: Path
-    """.npy file of uint8 (N, H, W, 3) photographs; the runs go round through them."""
-    out: Path
-    """Where the result is written, as JSON."""
-    threads: int = 1
-    """CPU threads for the operators."""
-    batch: int = 1
-    """Photographs in one call."""
-    warmup: int = 3
-    """Calls that are not timed."""
-    runs: int = 100
-    """Calls that are timed."""
-    seconds: float = 30.0
-    """Stop after this time, once a few runs have been timed."""
+    votes: int = 1
+    """Paintings of each photograph that a teacher merges."""
+    steps: int | None = None
+    """Denoising steps of a teacher, in place of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +42,31 @@ class Latency:
     min_ms: float
     p50_ms: float
     p90_ms: float
-    p99_ms: float
-    """An observed time; close to the slowest one while `n` is under a thousand."""
+    p99_ms: float | None
+    """At most 1 % of calls take longer, with 99 % confidence; None for too few runs to say so."""
+    core_min_ms: float | None
+    """Of onnxruntime alone, without resizing before and decoding after; None for PyTorch."""
+    core_p50_ms: float | None
     images_per_s: float
     n: int
     warmup: int
     batch: int
     height_px: int
+    """Of the photographs."""
     width_px: int
+    onnx_px: tuple[int, int] | None
+    """Height and width at which an ONNX file ran; None for PyTorch."""
     threads: int
+    provider: str | None
+    """Of onnxruntime, such as CPUExecutionProvider; None for PyTorch."""
     load_average: float
     """Of the last minute, before the first call."""
+    clock_mhz: float | None
+    """Highest clock of any core, seen after each turn."""
     peak_memory_bytes: int
     """Largest resident set of the process: interpreter, libraries, weights and activations."""
+    energy_j_per_image: float | None
+    """Of processors and GPUs, other programs included; None where nothing counts it."""
 
 
 def measure_latency(
@@ -75,130 +75,125 @@ def measure_latency(
     *,
     threads: int,
     batch: int = 1,
+    votes: int = 1,
+    steps: int | None = None,
     warmup: int = 3,
     runs: int = 100,
     seconds: float = 30.0,
 ) -> Latency:
-    """Time a labeller in a fresh process.
+    """Time one labeller; see measure_together."""
+    timed = Timed(path=labeller, votes=votes, steps=steps)
+    found = measure_together(
+        {"": timed},
+        photographs,
+        threads=threads,
+        batch=batch,
+        warmup=warmup,
+        runs=runs,
+        seconds=seconds,
+    )
+    return found[""]
 
-    photographs: (N, H, W, 3) uint8, kept in memory by the process before the clock starts.
+
+def measure_together(
+    labellers: Mapping[str, Timed],
+    photographs: np.ndarray,
+    *,
+    threads: int,
+    batch: int = 1,
+    size_px: tuple[int, int] | None = None,
+    device: str = "cpu",
+    warmup: int = 3,
+    runs: int = 100,
+    seconds: float = 30.0,
+) -> dict[str, Latency]:
+    """Name -> latency of each labeller, timed in turns, each in a fresh process.
+
+    photographs: (N, H, W, 3) uint8, kept in memory by the processes before the clock starts.
+    threads: of CPU operators. size_px: height and width at which ONNX files run, in place of those
+    that they were trained at. device: "cpu", or "auto" for the fastest that onnxruntime starts.
+    runs, seconds: calls of each labeller that are timed, or fewer when the time is up.
     Raises ValueError naming the labeller when its process fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        stored, out = Path(folder) / "photographs.npy", Path(folder) / "latency.json"
+    load = load_average()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stored = Path(folder) / "photographs.npy"
         np.save(stored, photographs)
-        options = {
-            "labeller": labeller.resolve(),
-            "photographs": stored,
-            "out": out,
-            "threads": threads,
-            "batch": batch,
-            "warmup": warmup,
-            "runs": runs,
-            "seconds": seconds,
-        }
-        command = [sys.executable, "-m", "export.latency"]
-        command += [f"--{name}={value}" for name, value in options.items()]
-        done = subprocess.run(
-            command, env=_environment(threads), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise ValueError(
-                f"{labeller}: timing failed with exit code {done.returncode}: {reason}"
+        orders = [
+            Order(
+                labeller=str(timed.path.resolve()),
+                photographs=str(stored),
+                threads=threads,
+                batch=batch,
+                votes=timed.votes,
+                steps=timed.steps,
+                warmup=warmup,
+                size_px=size_px,
+                device=device,
             )
-        return Latency(**json.loads(out.read_text()))
+            for timed in labellers.values()
+        ]
+        stopwatches = [stack.enter_context(RemoteStopwatch(order)) for order in orders]
+        take_turns(stopwatches, runs, seconds)
+    height_px, width_px = photographs.shape[1:3]
+    return {
+        name: summarise(stopwatch.taken, stopwatch.order, (height_px, width_px), load)
+        for name, stopwatch in zip(labellers, stopwatches)
+    }
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, with its thread count and the packages' place on the path."""
-    root = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return {**os.environ, **limits, "PYTHONPATH": path}
-
-
-def time_calls(call: Callable[[int], Any], config: LatencyConfig) -> np.ndarray:
-    """Milliseconds of each timed `call(index)`, in order. (n,) float64"""
-    for index in range(config.warmup):
-        call(index)
-    times_ms: list[float] = []
-    began = time.perf_counter()
-    while len(times_ms) < config.runs:
-        start = time.perf_counter()
-        call(len(times_ms))
-        end = time.perf_counter()
-        times_ms.append((end - start) * 1000)
-        if end - began > config.seconds and len(times_ms) >= FEWEST_RUNS:
-            break
-    return np.array(times_ms)
-
-
-def summarise(
-    times_ms: np.ndarray, config: LatencyConfig, size_px: tuple[int, int], load_average: float
-) -> Latency:
+def summarise(taken: Taken, order: Order, size_px: tuple[int, int], load: float) -> Latency:
     """Percentiles that are times of actual runs: the smallest one not exceeded by the share."""
-    p50, p90, p99 = np.percentile(times_ms, [50, 90, 99], method="inverted_cdf")
+    times_ms = np.array(taken.times_ms)
+    p50, p90 = np.percentile(times_ms, [50, 90], method="inverted_cdf")
     return Latency(
         min_ms=float(times_ms.min()),
         p50_ms=float(p50),
         p90_ms=float(p90),
-        p99_ms=float(p99),
-        images_per_s=float(config.batch * 1000 * times_ms.size / times_ms.sum()),
-        n=int(times_ms.size),
-        warmup=config.warmup,
-        batch=config.batch,
+        p99_ms=tail_ms(times_ms, 0.99),
+        core_min_ms=min(taken.core_ms, default=None),
+        core_p50_ms=float(np.median(taken.core_ms)) if taken.core_ms else None,
+        images_per_s=float(order.batch * 1000 * times_ms.size / times_ms.sum()),
+        n=times_ms.size,
+        warmup=order.warmup,
+        batch=order.batch,
         height_px=size_px[0],
         width_px=size_px[1],
-        threads=config.threads,
-        load_average=load_average,
-        peak_memory_bytes=peak_memory(),
+        onnx_px=taken.onnx_px,
+        threads=order.threads,
+        provider=taken.provider,
+        load_average=load,
+        clock_mhz=max(taken.clock_mhz, default=None),
+        peak_memory_bytes=taken.peak_memory_bytes,
+        energy_j_per_image=_energy_j_per_image(taken, order.batch),
     )
 
 
-def peak_memory() -> int:
-    """Largest resident set of this process so far, in bytes.
+def _energy_j_per_image(taken: Taken, batch: int) -> float | None:
+    """A counter that ran over within a turn seems to go backwards: that turn is left out."""
+    turns = [joules for joules in taken.energy_j if joules is not None and joules >= 0]
+    if len(turns) < len(taken.energy_j) or not turns:
+        return None
+    return sum(turns) / (len(taken.times_ms) * batch)
 
-    Linux keeps the maximum of getrusage across exec, and with it that of the process that spawned
-    this one; the high-water mark of /proc is this program's own.
+
+def tail_ms(times_ms: np.ndarray, share: float) -> float | None:
+    """A time that, with 99 % confidence, at most 1 - share of all calls exceed; None if unknown.
+
+    The rule of MLPerf Inference for runs that stop early: of n runs the t slowest may be passed
+    over, where t is the largest count with P(Binomial(n, 1 - share) <= t) <= 1 %, and at least 1.
+    For the 99th percentile that takes 662 runs, for the 90th 64.
     """
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.is_file() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    count = times_ms.size
+    chance = 0.0
+    for slower in range(count):
+        chance += _binomial(count, slower, 1 - share)
+        if chance > DOUBT:
+            return None if slower < 2 else float(np.sort(times_ms)[count - slower])
+    return None
 
 
-def run_measurement(config: LatencyConfig) -> Latency:
-    """Load the labeller into this process and time it."""
-    from export.labellers import load_labeller
-
-    load_average = os.getloadavg()[0]
-    photographs = np.load(config.photographs)
-    labeller = load_labeller(config.labeller, threads=config.threads)
-    order = np.arange(config.batch)
-
-    def call(index: int) -> None:
-        labeller.predict(photographs[(index * config.batch + order) % len(photographs)])
-
-    times_ms = time_calls(call, config)
-    return summarise(times_ms, config, photographs.shape[1:3], load_average)
-
-
-def main(argv: list[str]) -> int:
-    """Entry point of the measuring process: one line on stderr and exit code 2 on an error."""
-    from teacher.arguments import parse_arguments
-
-    config = parse_arguments(LatencyConfig, argv, prog="python -m export.latency")
-    try:
-        latency = run_measurement(config)
-    except (ValueError, OSError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    config.out.write_text(json.dumps(asdict(latency), indent=2) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _binomial(count: int, hits: int, chance: float) -> float:
+    """Probability of so many hits."""
+    ways = math.lgamma(count + 1) - math.lgamma(hits + 1) - math.lgamma(count - hits + 1)
+    return math.exp(ways + hits * math.log(chance) + (count - hits) * math.log1p(-chance))

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from distill.train import TrainConfig, train
 from export.compare import CompareConfig, compare
-from export.figures import comparison_table
-from export.graph import ExportConfig, export_student
+from export.figures import comparison_tables
 from export.real_recipe import RealRecipe, run_real
+from export.ship import ExportConfig, ship
 from teacher.cores import usable_cores
 from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
@@ -20,6 +20,8 @@ from teacher.progress import console
 from teacher.provenance import as_json, claim_run
 from teacher.scenes.shards import ScenesConfig, write_scene_shards
 
+VOTES = 4
+"""The embedded teacher is compared with so many votes too, as labels are often made."""
 QUICK = {"photographs": 32, "held_out": 8, "minutes": 0.1}
 QUICK_REAL = {
     "tuning_minutes": 0.1,
@@ -88,15 +90,20 @@ def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:
                 resume=(student / "checkpoints" / "last.ckpt").exists(),
             )
         )
-    onnx, parity = export_student(
-        ExportConfig(student=student, out=out / "export", images=held_out / "images")
+    shipment = ship(
+        ExportConfig(
+            student=student,
+            out=out / "export",
+            images=held_out / "images",
+            labels=held_out / "labels",
+        )
     )
-    console.print(parity.describe())
-    comparison = compare(_comparison(config, student, onnx, held_out))
-    Console().print(comparison_table(comparison))
+    console.print(shipment.describe())
+    comparison = compare(_comparison(config, student, held_out))
+    Console().print(comparison_tables(comparison))
     minutes = (time.monotonic() - started) / 60
     print(f"report      {out / 'report' / 'index.html'}\ncomparison  {out / 'comparison.json'}")
-    print(f"model       {onnx}\ntime        {minutes:.1f} minutes")
+    print(f"model       {shipment.files['onnx_fp32']}\ntime        {minutes:.1f} minutes")
     return comparison
 
 
@@ -128,13 +135,12 @@ def _scenes(config: QuickstartConfig, split: str, count: int, labels: bool) -> P
     )
 
 
-def _comparison(
-    config: QuickstartConfig, student: Path, onnx: Path, held_out: Path
-) -> CompareConfig:
+def _comparison(config: QuickstartConfig, student: Path, held_out: Path) -> CompareConfig:
     return CompareConfig(
         teacher=config.teacher,
+        votes=(VOTES,) if config.teacher == EMBEDDED and not config.quick else (),
         student=student,
-        onnx=onnx,
+        onnx=(config.out / "export",),
         images=held_out / "images",
         labels=held_out / "labels",
         out=config.out,

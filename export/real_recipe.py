@@ -19,9 +19,9 @@ from distill.suite_results import SuiteRun, SuiteSettings
 from distill.suite_run import Candidate
 from distill.suite_table import as_terminal, sections
 from distill.train import TrainConfig, train
-from export.graph import ExportConfig, export_student
 from export.labellers import load_labeller, weights_sha256
 from export.real_sheet import draw_sheet
+from export.ship import ExportConfig, ship
 from teacher.cores import usable_cores
 from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.label import teacher_size
@@ -83,14 +83,15 @@ def run_real(recipe: RealRecipe) -> list[SuiteRun]:
     import_sets(recipe)
     teacher = tune_teacher(recipe)
     student = distil(recipe, teacher)
-    onnx, parity = export_student(
+    shipment = ship(
         ExportConfig(
             student=student,
             out=recipe.out / "export",
             images=recipe.out / "sets" / "test" / "camvid" / "images",
         )
     )
-    console.print(parity.describe())
+    console.print(shipment.describe())
+    onnx = shipment.files["onnx_fp32"]
     runs = judge(recipe, {"teacher": teacher, "student": student, "student, ONNX": onnx})
     sheet = draw_sheet(recipe.out / "sets" / "test", teacher, student, recipe.out / "sheet.png")
     width = None if sys.stdout.isatty() else WIDE

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from distill.evaluate import Labeller
+from distill.labellers import Labeller
 from distill.metrics import Prediction, Scores
-from export.findings import STUDENT, TEACHER, predict, update_agreement
+from distill.tally import Tally, as_labels, headlines, in_classes
+from export.findings import comparable
 from export.gallery import Specimen
+from export.lineup import TEACHER
 from export.real import RealPhotograph
-from export.tally import Tally, headlines
 from teacher.sample import Labels
 
 PROTOCOL = (
@@ -37,20 +38,24 @@ def examine_real(
     labellers: Mapping[str, Labeller],
     photographs: Iterable[RealPhotograph],
     classes: tuple[str, ...],
+    learned: str,
 ) -> RealFindings:
-    """Let every labeller predict every photograph; keep scores by scene, and the student's
-    agreement with the teacher on all of them."""
+    """Let every labeller predict every photograph; keep scores by scene, and the agreement of the
+    labeller named `learned` with the teacher on all of them."""
     scores = {name: SceneScores() for name in labellers}
     agreement, counts = Tally(), {"depth": 0, "normal": 0}
     specimens: dict[str, Specimen] = {}
     size_px = 0
     for item in photographs:
         size_px = item.record.width_px
+        size = (item.record.height_px, size_px)
         said = {
-            name: predict(one, item.photograph[None], classes)[0] for name, one in labellers.items()
+            name: comparable(one.predict(item.photograph[None])[0], item.truth, size, classes)
+            for name, one in labellers.items()
         }
-        update_agreement(agreement, said[TEACHER], said[STUDENT], item.record)
-        specimens.setdefault(item.source, _specimen(item, said))
+        taught = as_labels(said[TEACHER], item.record)
+        agreement.update(in_classes(said[learned], taught.classes), taught)
+        specimens.setdefault(item.source, _specimen(item, said, learned))
         if item.truth is not None:
             counts = {task: count + (task in item.truth.tasks) for task, count in counts.items()}
             for name, tally in scores.items():
@@ -66,12 +71,12 @@ def examine_real(
     return RealFindings(summary=summary, specimens=list(specimens.values()))
 
 
-def _specimen(item: RealPhotograph, said: Mapping[str, Prediction]) -> Specimen:
+def _specimen(item: RealPhotograph, said: Mapping[str, Prediction], learned: str) -> Specimen:
     return Specimen(
         key=item.key,
         photograph=item.photograph,
         teacher=said[TEACHER],
-        student=said[STUDENT],
+        student=said[learned],
         truth=item.truth,
         note=f"{item.source} · {item.licence}",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.evaluate import Labeller, load_labeller
+from distill.labellers import Labeller, load_labeller
 from distill.metrics import Prediction
 from distill.suite import find_datasets
 from distill.suite_run import Imported, predict_one, read_samples

@@ -1,7 +1,7 @@
 """The report: one HTML file that holds its pictures, reads well on a phone, and fetches nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +9,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from export.charts import agreement_words, class_bars, latency_bars, retention_meters
-from export.figures import (
-    COSTS,
-    LABELLER_TITLES,
-    METRICS,
-    TASK_TITLES,
-    Metric,
-    fixed,
-    megabytes,
-    percent,
-    significant,
-)
-from export.gallery import Specimen, Strip, legends, make_strips
+from export.figures import TASK_TITLES, fixed, megabytes, percent, significant
+from export.gallery import Specimen, legends, make_strips
+from export.lineup import TEACHER
+from export.pareto import chart_box, draw_charts
+from export.shipped import describe_files
+from export.tables import accuracy_tables, cost_tables, kept_tables, real_table, slice_tables
 
 TEMPLATE = Path(__file__).with_name("report.html")
 STYLE = Path(__file__).with_name("report.css")
+SCRIPT = Path(__file__).with_name("report.js")
 SCORE_NOTES = {
     "depth": "δ1 below each picture: the share of pixels within 25 % of the truth",
     "normal": "mean angle to the truth below each picture",
@@ -36,8 +31,10 @@ class Galleries:
     """The photographs that a report shows."""
 
     held_out: Sequence[Specimen]
-    worst: Mapping[str, Sequence[Specimen]] = field(default_factory=dict)
+    behind: Mapping[str, Sequence[Specimen]] = field(default_factory=dict)
     """Task -> photographs on which the student lost most to the teacher."""
+    ahead: Mapping[str, Sequence[Specimen]] = field(default_factory=dict)
+    """Task -> photographs on which the teacher lost most to the student."""
     real: Sequence[Specimen] = ()
 
 
@@ -58,37 +55,48 @@ def page(comparison: Mapping[str, Any], galleries: Galleries) -> dict[str, Any]:
     rows = comparison["labellers"]
     height, width = comparison["resolution"]
     real = _real(comparison, galleries.real, classes)
-    worst = _tasks(galleries.worst, classes)
+    worst = _worst(galleries, classes)
     return {
         "css": Markup(STYLE.read_text(encoding="utf-8")),
+        "script": Markup(SCRIPT.read_text(encoding="utf-8")),
         "headline": _headline(comparison),
         "lead": _lead(comparison),
+        "student": _learned(comparison)["title"],
         "tiles": _tiles(comparison),
         "sections": _sections(bool(worst), real is not None),
         "legends": legends(classes),
         "tasks": _tasks(dict.fromkeys(TASK_TITLES, galleries.held_out), classes),
         "images": comparison["images"],
         "resolution": f"{width} × {height} px",
-        "labellers": [LABELLER_TITLES.get(name, name) for name in rows],
-        "accuracy": _accuracy(rows),
-        "per_class": class_bars(rows, classes),
+        "accuracy": accuracy_tables(rows),
+        "aligned": _aligned(rows),
+        "per_class": class_bars(comparison),
+        "slices": slice_tables(comparison),
         "retention": retention_meters(comparison),
-        "timing": _timing(rows),
+        "kept": kept_tables(rows),
+        "charts": draw_charts(rows),
+        "box": chart_box(),
+        "timing": _timing(comparison),
         "latency": latency_bars(rows),
-        "costs": [
-            {"label": label, "cells": [text(row) for row in rows.values()]}
-            for label, text in COSTS.items()
-        ],
+        "costs": cost_tables(comparison),
+        "files": describe_files(comparison),
+        "refused": comparison["refused"],
         "worst": worst,
         "real": real,
         "provenance": _provenance(comparison),
     }
 
 
+def _learned(comparison: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The labeller that the page calls the student: the file that the headline is of."""
+    return comparison["labellers"][comparison["headline"]]
+
+
 def _headline(comparison: Mapping[str, Any]) -> str:
-    shares = [share for share in comparison["retention"].values() if share is not None]
+    learned = _learned(comparison)
+    shares = [share for share in learned["retention"].values() if share is not None]
     kept = f", with {percent(min(shares))} or more of the quality kept" if shares else ""
-    return f"{significant(comparison['speedup'])} times as fast{kept}"
+    return f"{significant(learned['speedup'][TEACHER])} times as fast{kept}"
 
 
 def _lead(comparison: Mapping[str, Any]) -> str:
@@ -101,23 +109,22 @@ def _lead(comparison: Mapping[str, Any]) -> str:
 
 
 def _tiles(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
-    rows = comparison["labellers"]
-    teacher, onnx = rows["teacher"], rows["onnx_fp32"]
+    teacher, learned = comparison["labellers"][TEACHER], _learned(comparison)
     tiles = [
         {
             "name": "faster",
-            "value": f"{significant(comparison['speedup'])}×",
+            "value": f"{significant(learned['speedup'][TEACHER])}×",
             "note": f"{significant(teacher['latency_ms']['p50'])} ms → "
-            f"{significant(onnx['latency_ms']['p50'])} ms a photograph",
+            f"{significant(learned['latency_ms']['p50'])} ms a photograph",
         }
     ]
-    for task, share in comparison["retention"].items():
-        low, high = comparison["retention_interval_95"][task] or (None, None)
+    for task, share in learned["retention"].items():
+        low, high = learned["retention_interval_95"][task] or (None, None)
         note = f"of the teacher’s quality ({percent(low)} to {percent(high)})"
         name = f"{TASK_TITLES[task].lower()} kept"
         tiles.append({"name": name, "value": percent(share), "note": note})
-    times = significant(teacher["size_bytes"] / onnx["size_bytes"])
-    sizes = f"{megabytes(teacher['size_bytes'])} → {megabytes(onnx['size_bytes'])}"
+    times = significant(teacher["size_bytes"] / learned["size_bytes"])
+    sizes = f"{megabytes(teacher['size_bytes'])} → {megabytes(learned['size_bytes'])}"
     return [*tiles, {"name": "smaller", "value": f"{times}×", "note": sizes}]
 
 
@@ -126,9 +133,11 @@ def _sections(worst: bool, real: bool) -> list[tuple[str, str]]:
         ("pictures", "Pictures"),
         ("accuracy", "Accuracy"),
         ("kept", "Kept"),
-        ("gained", "Gained"),
+        ("gained", "Time and cost"),
+        ("where", "Where"),
         *([("worst", "Worst cases")] if worst else []),
         *([("real", "Real photographs")] if real else []),
+        ("files", "Files"),
         ("provenance", "Provenance"),
     ]
 
@@ -145,42 +154,36 @@ def _tasks(
     ]
 
 
-def _accuracy(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The accuracy table, task by task; a task that some labeller does not do is left out."""
-    tasks = [task for task in TASK_TITLES if all(task in row for row in rows.values())]
-    return [
-        {
-            "title": TASK_TITLES[task],
-            "rows": [_accuracy_row(metric, rows) for metric in METRICS if metric.task == task],
-        }
-        for task in tasks
+def _worst(galleries: Galleries, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The two galleries of worst cases, those without pictures left out."""
+    both = (
+        ("behind", "Where the teacher was nearer to the truth", galleries.behind),
+        ("ahead", "Where the student was nearer to the truth", galleries.ahead),
+    )
+    found = [
+        {"name": name, "title": title, "tasks": _tasks(chosen, classes)}
+        for name, title, chosen in both
     ]
+    return [gallery for gallery in found if gallery["tasks"]]
 
 
-def _accuracy_row(metric: Metric, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    cells = [
-        {
-            "value": row[metric.task][metric.key],
-            "interval": row.get("interval_95", {}).get(metric.task, {}).get(metric.key),
-        }
-        for row in rows.values()
-    ]
-    return {
-        "label": metric.label,
-        "better": metric.better,
-        "digits": metric.digits,
-        "cells": cells,
-    }
+def _aligned(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The labellers whose depth was fitted to the truth, as words; nothing without any."""
+    return ", ".join(row["title"] for row in rows.values() if row["alignment"])
 
 
-def _timing(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    measured = [row["latency"] for row in rows.values()]
+def _timing(comparison: Mapping[str, Any]) -> dict[str, Any]:
+    rows = comparison["labellers"].values()
+    measured = [row["latency"] for row in rows]
     loads = ", ".join(f"{entry['load_average']:.1f}" for entry in measured)
+    sizes = {tuple(row["size_px"]) for row in rows}
+    words = "; ".join(f"{row['title']} {row['size_px'][1]} × {row['size_px'][0]}" for row in rows)
+    note = f"Load average of the machine before each measurement: {loads}."
+    if len(sizes) > 1:
+        note = f"Mind that they work in several sizes, in px: {words}. {note}"
     return {
-        "batch": measured[0]["batch"],
         "threads": measured[0]["threads"],
-        "note": f"Load average of the machine before each measurement: {loads}. With fewer than a "
-        "thousand runs the 99th percentile says little more than the slowest run.",
+        "note": note,
     }
 
 
@@ -194,45 +197,14 @@ def _real(
     return {
         "lead": real["protocol"],
         "agreement": "; ".join(agreement_words(real["agreement"]).values()),
-        "labellers": [LABELLER_TITLES.get(name, name) for name in real["labellers"]],
-        "table": _real_table(real),
-        "specimens": [
-            {"title": s.key, "note": s.note, "rows": _real_strips(s, classes)} for s in specimens
-        ],
+        "table": real_table(real, comparison["labellers"]),
+        "tasks": _tasks(dict.fromkeys(TASK_TITLES, specimens), classes),
     }
-
-
-def _real_strips(specimen: Specimen, classes: Sequence[str]) -> list[Strip]:
-    """All tasks of one photograph, each strip under the name of its task."""
-    titled = {task: replace(specimen, key=title) for task, title in TASK_TITLES.items()}
-    return [strip for task, one in titled.items() for strip in make_strips([one], task, classes)]
-
-
-def _real_table(real: Mapping[str, Any]) -> list[dict[str, Any]]:
-    groups = (
-        ("depth", "Depth as it is, in metres", "depth"),
-        ("depth_aligned", "Depth after scaling each picture by the median ratio", "depth"),
-        ("normal", "Surface normals", "normal"),
-    )
-    table = []
-    for key, title, task in groups:
-        rows = {n: {task: row[key]} for n, row in real["labellers"].items() if key in row}
-        if rows and len(rows) == len(real["labellers"]):
-            count = real["counts"][task]
-            table.append({"title": f"{title} ({count} photographs)", "rows": _rows(task, rows)})
-    return table
-
-
-def _rows(task: str, rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [_accuracy_row(metric, rows) for metric in METRICS if metric.task == task]
 
 
 def _provenance(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     machine, rows = comparison["machine"], comparison["labellers"]
-    files = [
-        (f"{LABELLER_TITLES.get(name, name)}", f"{row['path']} · sha256 {row['sha256']}")
-        for name, row in rows.items()
-    ]
+    files = [(row["title"], f"{row['path']} · sha256 {row['sha256']}") for row in rows.values()]
     versions = ", ".join(f"{name} {number}" for name, number in comparison["versions"].items())
     return [
         *files,

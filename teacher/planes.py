@@ -41,6 +41,8 @@ PNG_OPTIONS = (
 """One filter for all rows instead of the best of five for each, and only runs looked for: 1.4 to
 1.7 times as fast. The embedded teacher's labels are 10 % smaller at 128 px; at 512 px normals are
 12 to 23 % smaller, and depth is 2 to 11 % larger."""
+BLOCK_PX = 1 << 15
+"""Normals are decoded in blocks of so many pixels, which stay in the processor's cache."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY_16, RGB_8, PALETTE_8 = (16, 0), (8, 2), (8, 3)
 """Bit depth and colour type, as in a PNG header."""
@@ -154,14 +156,30 @@ def decode_normals(data: bytes, size: tuple[int, int]) -> np.ndarray:
     """Inverse of encode_normals: (H, W, 3) float32 of length 1, or zero where unknown."""
     _check_png(data, size, (RGB_8,))
     codes = _decode_cv2(data, (*size, 3), np.uint8)
-    normal = codes.astype(np.float32) / np.float32(127.5) - 1
-    normal[~codes.any(axis=-1)] = 0
-    found = _checked_length(normal, tolerance=0.05)
+    normal = np.empty(codes.shape, np.float32)
+    step = max(1, BLOCK_PX // size[1])
+    for row in range(0, size[0], step):
+        normal[row : row + step] = _unit_vectors(codes[row : row + step], row)
+    return normal
+
+
+def _unit_vectors(codes: np.ndarray, first_row: int) -> np.ndarray:
+    """Some rows of codes (H, W, 3) as vectors of length 1, or zero."""
+    known = cv2.bitwise_not(cv2.inRange(codes, (0, 0, 0), (0, 0, 0)))
+    normal = cv2.copyTo(cv2.LUT(codes, _component_of_code()), known)
+    found = _checked_length(normal, tolerance=0.05, first_row=first_row)
     found[found == 0] = 1
-    return normal / found[..., None]
+    normal /= found[..., None]
+    return normal
 
 
-def _checked_length(normal: np.ndarray, *, tolerance: float) -> np.ndarray:
+@functools.cache
+def _component_of_code() -> np.ndarray:
+    """The part of a vector that each of the 256 codes means, (256,) float32."""
+    return np.arange(256, dtype=np.float32) / np.float32(127.5) - 1
+
+
+def _checked_length(normal: np.ndarray, *, tolerance: float, first_row: int = 0) -> np.ndarray:
     """Lengths of the vectors, (H, W) float32; ValueError where one is neither 0 nor about 1."""
     found = length(normal)
     wrong = ~((found == 0) | (np.abs(found - 1) <= tolerance))
@@ -169,7 +187,7 @@ def _checked_length(normal: np.ndarray, *, tolerance: float) -> np.ndarray:
         row, column = np.argwhere(wrong)[0]
         raise ValueError(
             f"normals: expected vectors of length 1, or 0 where unknown; "
-            f"found length {found[row, column]:.4g} at row {row}, column {column}"
+            f"found length {found[row, column]:.4g} at row {first_row + row}, column {column}"
         )
     return found
 

@@ -194,25 +194,37 @@ def encode_labels(labels: Labels) -> dict[str, bytes]:
 
 
 def decode_labels(
-    members: Mapping[str, bytes], *, tasks: Collection[str] | None = None, where: str = ""
+    members: Mapping[str, bytes],
+    *,
+    tasks: Collection[str] | None = None,
+    instances: bool = True,
+    where: str = "",
 ) -> Labels:
     """Inverse of encode_labels.
 
     members: suffix -> bytes. tasks: those to decode, by default all that the label has; planes of
-    the others may be left out of `members` (see task_suffixes). where: file and key, for messages.
+    the others may be left out of `members` (see task_suffixes). instances: whether to decode them
+    where the task "segment" has them. where: file and key, for messages.
     Raises ValueError naming `where` and the member: another schema version, a missing or unexpected
     member, a damaged file, another size, bit depth or colour type than the contract's.
     """
     try:
-        return _decode_labels(members, tasks)
+        return _decode_labels(members, tasks, instances)
     except ValueError as error:
         raise ValueError(f"{where}: {error}" if where else str(error)) from error
 
 
-def _decode_labels(members: Mapping[str, bytes], tasks: Collection[str] | None) -> Labels:
+def _decode_labels(
+    members: Mapping[str, bytes], tasks: Collection[str] | None, instances: bool
+) -> Labels:
     head = decode_head(_member(members, LABEL))
     _check_announced(members, head)
-    suffixes = [s for s in task_suffixes(_wanted_tasks(head, tasks)) if s in head.members]
+    unwanted = () if instances else (INSTANCE,)
+    suffixes = [
+        suffix
+        for suffix in task_suffixes(_wanted_tasks(head, tasks))
+        if suffix in head.members and suffix not in unwanted
+    ]
     found = {s: _decode_plane(s, _member(members, s), head) for s in suffixes}
     labels = Labels(
         depth_m=found.get(DEPTH),

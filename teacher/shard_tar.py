@@ -3,12 +3,14 @@
 import hashlib
 import io
 import tarfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, NamedTuple, Self, cast
 
 from teacher.atomic import atomic_file
 from teacher.members import LABEL_SUFFIXES, PHOTO_SUFFIXES, member_name, split_member
@@ -26,6 +28,14 @@ class RawSample:
     """Suffix -> bytes; never empty."""
 
 
+class SamplePlace(NamedTuple):
+    """A sample in a shard, and where its members lie: a piece of the file that is a tar itself."""
+
+    key: str
+    at: int
+    size_bytes: int
+
+
 def read_shard(path: Path, *, suffixes: Collection[str]) -> Iterator[RawSample]:
     """The samples of a shard in the order of the file, with the members of these suffixes only.
 
@@ -35,12 +45,60 @@ def read_shard(path: Path, *, suffixes: Collection[str]) -> Iterator[RawSample]:
     or has an absolute path or `..`, and when members of one key are doubled or not adjacent, or a
     key has a dot or a slash.
     """
+    with _open_shard(path) as tar:
+        for key, members in _group(_plain_members(tar, suffixes)):
+            yield RawSample(key, {suffix: _read(tar, info) for suffix, info in members.items()})
+        _check_end(tar)
+
+
+def list_samples(path: Path, *, suffixes: Collection[str]) -> list[SamplePlace]:
+    """Where the samples of read_shard lie, from the headers alone. Raises ValueError as it does."""
+    with _open_shard(path) as tar:
+        places = [
+            _place(key, tuple(members.values()))
+            for key, members in _group(_plain_members(tar, suffixes))
+        ]
+        _check_end(tar)
+    return places
+
+
+def read_sample(path: Path, place: SamplePlace, *, suffixes: Collection[str]) -> RawSample:
+    """One sample of a shard, from where list_samples found it.
+
+    Raises ValueError naming the file when another sample lies there: the file has changed since.
+    """
+    with path.open("rb") as file:
+        file.seek(place.at)
+        piece = io.BytesIO(file.read(place.size_bytes))
+    try:
+        with tarfile.open(fileobj=piece, mode="r:", encoding="utf-8") as tar:
+            for key, members in _group(_plain_members(tar, suffixes)):
+                if key == place.key:
+                    return RawSample(key, {s: _read(tar, info) for s, info in members.items()})
+    except (tarfile.TarError, ValueError):
+        pass
+    raise ValueError(f"{path}: changed while it was read; start again")
+
+
+@contextmanager
+def _open_shard(path: Path) -> Iterator[tarfile.TarFile]:
+    """A plain tar; what goes wrong within is told with its name."""
     try:
         with tarfile.open(path, "r:", encoding="utf-8") as tar:
-            yield from _group(_plain_members(tar, suffixes))
-            _check_end(tar)
+            yield tar
     except (tarfile.TarError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _read(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    return cast(io.BufferedReader, tar.extractfile(info)).read()
+
+
+def _place(key: str, members: Sequence[tarfile.TarInfo]) -> SamplePlace:
+    """From the first header to the end of the last member's last block."""
+    start, last = members[0].offset, members[-1]
+    blocks = -(-last.size // tarfile.BLOCKSIZE)
+    return SamplePlace(key, start, last.offset_data + blocks * tarfile.BLOCKSIZE - start)
 
 
 def read_photographs(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -55,8 +113,8 @@ def read_photographs(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _plain_members(
     tar: tarfile.TarFile, suffixes: Collection[str]
-) -> Iterator[tuple[str, str, bytes]]:
-    """Key, suffix and bytes of the members of these suffixes, in the order of the file."""
+) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
+    """Key, suffix and header of the members of these suffixes, in the order of the file."""
     keys: set[str] = set()
     dotted: dict[str, str] = {}
     for info in tar:
@@ -67,8 +125,7 @@ def _plain_members(
         if suffix in suffixes:
             key, _ = split_member(info.name)
             keys.add(key)
-            file = cast(io.BufferedReader, tar.extractfile(info))
-            yield key, suffix, file.read()
+            yield key, suffix, info
         elif suffix.endswith(tuple(f".{wanted}" for wanted in suffixes)):
             dotted[info.name.partition(".")[0]] = info.name
     if lost := [name for key, name in dotted.items() if key not in keys]:
@@ -84,23 +141,21 @@ def check_safe(info: tarfile.TarInfo) -> None:
         raise ValueError(f"member {info.name!r}: a link, device or sparse file; only plain files")
 
 
-def _group(members: Iterator[tuple[str, str, bytes]]) -> Iterator[RawSample]:
-    """Join adjacent members of one key."""
-    sample: RawSample | None = None
+def _group(
+    members: Iterator[tuple[str, str, tarfile.TarInfo]],
+) -> Iterator[tuple[str, dict[str, tarfile.TarInfo]]]:
+    """Join adjacent members of one key: the key, and suffix -> header."""
     done: set[str] = set()
-    for key, suffix, data in members:
-        if sample is None or sample.key != key:
-            if sample is not None:
-                yield sample
-            if key in done:
-                raise ValueError(f"members of key {key!r} are not adjacent; sort the tar by name")
-            done.add(key)
-            sample = RawSample(key, {})
-        if suffix in sample.members:
-            raise ValueError(f"member {key}.{suffix} occurs twice")
-        sample.members[suffix] = data
-    if sample is not None:
-        yield sample
+    for key, adjacent in groupby(members, itemgetter(0)):
+        if key in done:
+            raise ValueError(f"members of key {key!r} are not adjacent; sort the tar by name")
+        done.add(key)
+        joined: dict[str, tarfile.TarInfo] = {}
+        for _, suffix, info in adjacent:
+            if suffix in joined:
+                raise ValueError(f"member {key}.{suffix} occurs twice")
+            joined[suffix] = info
+        yield key, joined
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from export.graph import ExportConfig, export_student
+from export.graph import DeployGraph, Traced, trace_graph
+from export.ship import ExportConfig, ship
 from student import Student, StudentConfig, build_student, load_student, save_student
 from teacher.scenes import CLASSES, render_scenes
 
@@ -29,7 +30,7 @@ def bring_to_life(student: Student, seed: int = 0) -> Student:
     of two networks pass."""
     torch.manual_seed(seed)
     for name, parameter in student.named_parameters():
-        if name.endswith("gamma"):
+        if "gamma" in name:  # LayerScale, as ls1.gamma or gamma_1
             nn.init.uniform_(parameter, 0.5, 1.5)
         elif "pos_embed" in name:
             nn.init.normal_(parameter, std=0.5)
@@ -76,7 +77,13 @@ def student_folder() -> Path:
 def onnx_file() -> Path:
     """The tiny student as `potstill export` writes it."""
     config = ExportConfig(student=student_folder(), out=folder() / "export")
-    return export_student(config)[0]
+    return ship(config).files["onnx_fp32"]
+
+
+@cache
+def traced() -> Traced:
+    """The tiny student, traced once more."""
+    return trace_graph(DeployGraph(stored_student()))
 
 
 def stored_student() -> Student:

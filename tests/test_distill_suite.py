@@ -13,9 +13,8 @@ from tiny import build_teacher
 
 from distill.data import match_shards
 from distill.datasets.card import DatasetCard, write_dataset
-from distill.evaluate import Prediction
 from distill.main import main
-from distill.metrics import Scores
+from distill.metrics import Prediction, Scores
 from distill.protocols import kitti_benchmark_crop
 from distill.published import read_published
 from distill.suite import find_candidate, find_datasets, run_suite
@@ -135,7 +134,7 @@ def test_scores_equal_those_of_plain_evaluation(tmp_path: Path):
     runs = run(tmp_path, Oracle(1.3), tmp_path / "out")
     plain = Scores()
     for pair in match_shards(tmp_path / "a" / "images", tmp_path / "a" / "labels"):
-        for _, photo, labels in read_pairs(*pair):
+        for _, photo, labels in read_pairs(pair.images, pair.labels):
             prediction, _ = predict_one(Oracle(1.3), decode_photograph(photo), labels.size)
             plain.update(prediction, labels)
     expected, rows = plain.result(), rows_of(runs)

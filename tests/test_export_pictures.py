@@ -1,5 +1,7 @@
 """Strips of pictures: teacher, student, and how far they lie apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from exported import photographs
@@ -52,6 +54,14 @@ def specimen() -> Specimen:
         truth=truth,
         scores={"normal": ("1.0°", "2.0°")},
     )
+
+
+def test_large_pictures_are_shown_smaller(specimen: Specimen) -> None:
+    large = replace(specimen, photograph=np.zeros((600, 1200, 3), np.uint8))
+    strip = make_strip(large, "normal", CLASSES)
+    assert strip is not None
+    assert (strip.pictures[0].width_px, strip.pictures[0].height_px) == (512, 256)
+    assert strip.pictures[1].width_px == 24
 
 
 def test_a_strip_has_five_pictures(specimen: Specimen) -> None:

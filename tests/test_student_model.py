@@ -7,33 +7,10 @@ from typing import Any
 import pytest
 import timm
 import torch
-from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE
-from safetensors.torch import load_file, save_file
+from labelled import CLASSES
+from small_students import images, tiny_config, tiny_student
 
-from student import Student, StudentConfig, build_student, load_student, save_student
-from student.backbone import Backbone, Level
-
-TINY_VIT = {"embed_dim": 24, "depth": 6, "num_heads": 2}
-
-
-def tiny_config(**fields: Any) -> StudentConfig:
-    given = {
-        "backbone": TINY_BACKBONE,
-        "backbone_arguments": TINY_ARGUMENTS,
-        "classes": CLASSES,
-        "image_size": (32, 64),
-        "decoder_dim": 8,
-    }
-    return StudentConfig(**{**given, **fields})
-
-
-def tiny_student(**fields: Any) -> Student:
-    torch.manual_seed(0)
-    return build_student(tiny_config(**fields)).eval()
-
-
-def images(height: int = 32, width: int = 64) -> torch.Tensor:
-    return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+from student import PRESETS, StudentConfig, build_student, load_student, save_student
 
 
 def test_outputs_are_metres_unit_vectors_and_logits() -> None:
@@ -44,6 +21,41 @@ def test_outputs_are_metres_unit_vectors_and_logits() -> None:
     torch.testing.assert_close(outputs["normal"].norm(dim=1), torch.ones(2, 32, 64))
     assert outputs["segment"].shape == (2, len(CLASSES), 32, 64)
     assert all(value.dtype == torch.float32 for value in outputs.values())
+
+
+def test_confidence_is_one_map_for_each_task_at_a_quarter_of_the_resolution() -> None:
+    confidence = tiny_student()(images())["confidence"]
+    assert confidence.shape == (2, 3, 8, 16)
+    assert confidence.min() > 0
+    assert confidence.max() < 1
+
+
+def test_learning_confidence_moves_nothing_else() -> None:
+    student = tiny_student()
+    student(images())["confidence"].sum().backward()
+    moved = {name for name, p in student.named_parameters() if p.grad is not None}
+    assert moved == {name for name, _ in student.named_parameters() if "confidence" in name}
+
+
+def test_learning_the_tasks_reaches_every_other_part() -> None:
+    student = tiny_student().train()
+    outputs = student(images())
+    sum(outputs[task].square().sum() for task in student.config.tasks).backward()
+    still = {name for name, p in student.named_parameters() if p.grad is None}
+    assert still == {name for name, _ in student.named_parameters() if "confidence" in name}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_configurations(name: str) -> None:
+    config = StudentConfig(**PRESETS[name], classes=CLASSES)
+    assert timm.is_model(config.backbone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_students(name: str) -> None:
+    student = build_student(StudentConfig(**PRESETS[name], classes=CLASSES)).eval()
+    assert student(images(64, 128))["normal"].shape == (2, 3, 64, 128)
 
 
 def test_another_size_of_image_needs_no_other_student() -> None:
@@ -70,7 +82,9 @@ def test_affine_depth_lies_between_0_and_1() -> None:
 @pytest.mark.parametrize("task", ["depth", "normal", "segment"])
 def test_a_student_of_one_task_predicts_just_that(task: str) -> None:
     student = tiny_student(tasks=(task,), classes=CLASSES if task == "segment" else ())
-    assert set(student(images())) == {task}
+    outputs = student(images())
+    assert set(outputs) == {task, "confidence"}
+    assert outputs["confidence"].shape == (2, 1, 8, 16)
 
 
 def test_the_image_is_normalised_inside_by_buffers_that_travel_with_it() -> None:
@@ -111,7 +125,7 @@ def edit_card(folder: Path, **fields: Any) -> Path:
 
 def test_a_student_of_another_schema_is_refused(tmp_path: Path) -> None:
     folder = edit_card(save_student(tiny_student(), tmp_path), schema=99)
-    with pytest.raises(ValueError, match=r"student.json: expected a student of schema 1"):
+    with pytest.raises(ValueError, match=r"student.json: expected a student of schema 2"):
         load_student(folder)
 
 
@@ -122,7 +136,7 @@ def test_unknown_fields_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_fields_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "student.json").write_text('{"schema": 1, "backbone": "swiftformer_xs"}')
+    (tmp_path / "student.json").write_text('{"schema": 2, "backbone": "swiftformer_xs"}')
     with pytest.raises(ValueError, match=r"student.json: lacks the fields.*tasks"):
         load_student(tmp_path)
 
@@ -159,79 +173,9 @@ def test_damaged_files_are_refused(tmp_path: Path, name: str, data: str) -> None
         ({"classes": ()}, "classes"),
         ({"tasks": ("depth",)}, "classes"),
         ({"depth_kind": "disparity"}, "depth_kind.*disparity"),
+        ({"decoder": "unet"}, "decoder.*pyramid.*unet"),
     ],
 )
 def test_impossible_configurations_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_config(**fields)
-
-
-def test_hybrid_backbones_give_one_map_for_each_stride_from_4_on() -> None:
-    backbone = Backbone(TINY_BACKBONE, (64, 32), TINY_ARGUMENTS)
-    assert [level.stride for level in backbone.levels] == [4, 8, 16, 32]
-    for level, feature in zip(backbone.levels, backbone(images(64, 32)), strict=True):
-        assert feature.shape == (2, level.channels, 64 // level.stride, 32 // level.stride)
-
-
-def test_a_map_at_stride_2_is_left_out() -> None:
-    backbone = Backbone("mobilenetv4_conv_small_035", (32, 32))
-    assert [level.stride for level in backbone.levels] == [4, 8, 16, 32]
-
-
-def test_plain_vits_give_four_blocks_for_an_image_size_of_their_own() -> None:
-    backbone = Backbone("vit_tiny_patch16_224", (32, 64), TINY_VIT)
-    assert backbone.indices == [0, 2, 3, 5]
-    assert backbone.levels == (Level(24, 16),) * 4
-    assert [f.shape for f in backbone(images())] == [(2, 24, 2, 4)] * 4
-
-
-def test_a_plain_vit_makes_a_student() -> None:
-    student = tiny_student(backbone="vit_tiny_patch16_224", backbone_arguments=TINY_VIT)
-    assert student(images())["segment"].shape == (2, 3, 32, 64)
-
-
-def test_an_image_size_that_the_strides_do_not_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"48 x 64 px.*multiples of 32 px"):
-        tiny_student(image_size=(48, 64))
-
-
-def test_an_unknown_backbone_is_refused_with_similar_names() -> None:
-    with pytest.raises(ValueError, match=r"'swiftformer_xxl' is not a timm model.*swiftformer_xs"):
-        Backbone("swiftformer_xxl", (32, 32))
-
-
-def test_arguments_that_the_backbone_does_not_take_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"does not take \{'wings': 2\}"):
-        Backbone(TINY_BACKBONE, (32, 32), {"wings": 2})
-
-
-def test_backbone_weights_come_from_a_file(tmp_path: Path) -> None:
-    """A classifier's weights fit, its head is passed over."""
-    torch.manual_seed(3)
-    network = timm.create_model(TINY_BACKBONE, num_classes=10, **TINY_ARGUMENTS)
-    save_file(network.state_dict(), tmp_path / "w.safetensors")
-    backbone = Backbone(TINY_BACKBONE, (32, 32), TINY_ARGUMENTS, str(tmp_path / "w.safetensors"))
-    wanted = network.state_dict()
-    found = backbone.network.state_dict()
-    assert found
-    assert all(torch.equal(value, wanted[name]) for name, value in found.items())
-
-
-def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "w.safetensors"
-    save_student(tiny_student(), tmp_path)
-    save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match=r"w.safetensors: .* tensors are missing"):
-        Backbone(TINY_BACKBONE, (32, 32), TINY_ARGUMENTS, str(path))
-    with pytest.raises(FileNotFoundError, match="give a safetensors file"):
-        Backbone(TINY_BACKBONE, (32, 32), TINY_ARGUMENTS, str(tmp_path / "none.safetensors"))
-
-
-def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "w.safetensors"
-    network = timm.create_model(TINY_BACKBONE, num_classes=0, embed_dims=(16, 16, 16, 16))
-    save_file(network.state_dict(), path)
-    with pytest.raises(ValueError, match=r"w.safetensors: ") as error:
-        Backbone(TINY_BACKBONE, (32, 32), TINY_ARGUMENTS, str(path))
-    assert "\n" not in str(error.value)
-    assert load_file(path)

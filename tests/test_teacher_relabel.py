@@ -154,7 +154,7 @@ def test_new_labels_of_another_set_are_refused(job: Path, tmp_path: Path) -> Non
     write_images(tmp_path / "images.tar", images)
     label(tmp_path / "images.tar", tmp_path / "other", job / "teacher")
     tars = (job / "labels" / "000000.tar", tmp_path / "other" / "images.tar")
-    with pytest.raises(ValueError, match=r"images\.tar: a: not in .*000000\.tar, or in another"):
+    with pytest.raises(ValueError, match=r"images\.tar: a: not in .*000000\.tar$"):
         list(read_pairs(job / "images" / "000000.tar", *tars))
 
 

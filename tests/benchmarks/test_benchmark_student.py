@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.graph import ExportConfig, export_student
 from export.session import Predictor
+from export.ship import ExportConfig, ship
 from student import StudentConfig, build_student, save_student
 from teacher.label import TeacherLabeller
 from teacher.painters import EMBEDDED, load_painter
@@ -26,5 +26,5 @@ def test_teacher(benchmark, photograph):
 def test_student(benchmark, photograph, tmp_path):
     student = save_student(build_student(StudentConfig(classes=CLASSES)), tmp_path / "student")
     config = ExportConfig(student=student, out=tmp_path / "export", force=True)
-    predictor = Predictor(export_student(config)[0], threads=1)
+    predictor = Predictor(ship(config).files["onnx_fp32"], threads=1)
     benchmark.pedantic(predictor, (photograph,), rounds=200, warmup_rounds=5)

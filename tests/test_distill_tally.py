@@ -6,17 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import CLASSES, make_labels, make_record, random_normals
 
+from distill.bootstrap import draw_weights, interval, intervals
 from distill.metrics import Prediction, Scores
-from export.tally import (
-    Tally,
-    as_labels,
-    draw_weights,
-    headlines,
-    in_classes,
-    interval,
-    intervals,
-    retention,
-)
+from distill.tally import Tally, as_labels, headlines, in_classes, retention
 from teacher.sample import Labels
 
 

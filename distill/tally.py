@@ -1,4 +1,4 @@
-"""What a comparison keeps of each photograph: enough to draw the photographs again, many times.
+"""What is kept of each photograph's scores: enough to draw the photographs again, many times.
 
 Scores are sums over photographs (or over all their pixels), so a bootstrap resample is a weighted
 sum. Every labeller is weighted alike, which makes the intervals of their ratios paired ones.
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from distill.bootstrap import Resampled, draw_weights, interval, intervals, resampled_mean
+from distill.bootstrap import Resampled, resampled_mean
 from distill.metrics import (
     CLOSE_DEG,
     Prediction,
@@ -20,24 +20,9 @@ from distill.metrics import (
 )
 from teacher.sample import Labels, Record
 
-__all__ = [
-    "DEPTH_KEYS",
-    "HEADLINES",
-    "LOWER_IS_BETTER",
-    "Resampled",
-    "Tally",
-    "as_labels",
-    "draw_weights",
-    "headlines",
-    "in_classes",
-    "interval",
-    "intervals",
-    "retention",
-]
-
 DEPTH_KEYS = ("delta1", "absrel", "median_absrel", "rmse_m")
-BINS_PER_DEG = 10
-"""For the interval of the median angle."""
+BINS_PER_DEG = 4
+"""Of the histograms behind the interval of the median angle."""
 HEADLINES = {"depth": "delta1", "normal": "mean_deg", "segment": "miou"}
 """Task -> the metric by which retention and agreement are stated."""
 LOWER_IS_BETTER = ("mean_deg",)
@@ -50,6 +35,7 @@ class Tally:
         self.scores = Scores()
         self._depth: list[list[float]] = []
         self._angles: list[np.ndarray] = []
+        self._angle_bins: list[np.ndarray] = []
         self._confusion: list[np.ndarray] = []
 
     def __len__(self) -> int:
@@ -62,7 +48,9 @@ class Tally:
         """
         self.scores.update(pred, truth)
         self._depth.append(_depth_row(pred, truth))
-        self._angles.append(_angle_row(pred, truth))
+        angles_deg = _angles_deg(pred, truth)
+        self._angles.append(_angle_sums(angles_deg))
+        self._angle_bins.append(_angle_histogram(angles_deg))
         self._confusion.append(_confusion_row(pred, truth))
 
     def result(self) -> dict[str, dict]:
@@ -84,12 +72,14 @@ class Tally:
         """The scores of weighted sums of the images.
 
         weights: (B, n), how often each image was drawn. With weights of one they equal result(),
-        but for the median angle, which is known to a tenth of a degree.
+        but for the median angle, which is read between the bounds of a quarter of a degree.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             found = {
                 "depth": _resample_depth(weights, np.array(self._depth)),
-                "normal": _resample_normal(weights, np.stack(self._angles)),
+                "normal": _resample_normal(
+                    weights, np.stack(self._angles), np.stack(self._angle_bins)
+                ),
                 "segment": _resample_segment(weights, np.stack(self._confusion)),
             }
         return {task: found[task] for task in self.result()}
@@ -102,14 +92,22 @@ def _depth_row(pred: Prediction, truth: Labels) -> list[float]:
     return [scores[key] for key in DEPTH_KEYS] if scores else [np.nan] * len(DEPTH_KEYS)
 
 
-def _angle_row(pred: Prediction, truth: Labels) -> np.ndarray:
-    """Count, sum in degrees, count of small ones, then a histogram."""
-    row = np.zeros(3 + 180 * BINS_PER_DEG + 1)
-    if pred.normal is not None and truth.normal is not None:
-        angles = angles_deg(pred.normal, truth.normal)
-        row[:3] = angles.size, angles.sum(), (angles < CLOSE_DEG).sum()
-        row[3:] = np.bincount((angles * BINS_PER_DEG).astype(np.intp), minlength=row.size - 3)
-    return row
+def _angles_deg(pred: Prediction, truth: Labels) -> np.ndarray:
+    """(N,) errors of the normals that are known; none where one side has no normals."""
+    if pred.normal is None or truth.normal is None:
+        return np.zeros(0)
+    return angles_deg(pred.normal, truth.normal)
+
+
+def _angle_sums(angles: np.ndarray) -> np.ndarray:
+    """Count, sum in degrees, count of small ones."""
+    return np.array([angles.size, angles.sum(), (angles < CLOSE_DEG).sum()], np.float64)
+
+
+def _angle_histogram(angles: np.ndarray) -> np.ndarray:
+    """Counts, half as large as in float64 and exact up to 16 million pixels."""
+    bins = (angles * BINS_PER_DEG).astype(np.intp)
+    return np.bincount(bins, minlength=180 * BINS_PER_DEG + 1).astype(np.float32)
 
 
 def _confusion_row(pred: Prediction, truth: Labels) -> np.ndarray:
@@ -123,27 +121,42 @@ def _resample_depth(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarr
     return dict(zip(DEPTH_KEYS, resampled_mean(weights, rows).T))
 
 
-def _resample_normal(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+def _resample_normal(
+    weights: np.ndarray, rows: np.ndarray, bins: np.ndarray
+) -> dict[str, np.ndarray]:
     sums = weights @ rows
     count = sums[:, 0]
-    below_half = np.cumsum(sums[:, 3:], axis=1) < count[:, None] / 2
     return {
         "mean_deg": sums[:, 1] / count,
-        "median_deg": (below_half.sum(axis=1) + 0.5) / BINS_PER_DEG,
+        "median_deg": _median_deg(weights @ bins),
         "within_11_25": sums[:, 2] / count,
     }
+
+
+def _median_deg(bins: np.ndarray) -> np.ndarray:
+    """(B,) medians from (B, bins) counts: where the cumulative count passes the half of all."""
+    passed = np.cumsum(bins, axis=1)
+    half = passed[:, -1:] / 2
+    index = (passed < half).sum(axis=1, keepdims=True)
+    inside = np.take_along_axis(bins, index, axis=1)
+    before = np.take_along_axis(passed, index, axis=1) - inside
+    return (index + (half - before) / inside)[:, 0] / BINS_PER_DEG
 
 
 def _resample_segment(weights: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
     counts = np.tensordot(weights, rows, axes=1)  # (B, C, C + 1)
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    union = counts.sum(axis=2) + counts[:, :, :-1].sum(axis=1) - hits
-    seen = union > 0
-    iou = np.where(seen, hits / np.maximum(union, 1), 0.0)
     return {
-        "miou": iou.sum(axis=1) / seen.sum(axis=1),
+        "miou": mean_iou(hits, counts[:, :, :-1].sum(axis=1), counts.sum(axis=2)),
         "accuracy": hits.sum(axis=1) / counts.sum(axis=(1, 2)),
     }
+
+
+def mean_iou(both: np.ndarray, pred: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(B,) means over the classes that are true or predicted, from (B, C) sums of pixels."""
+    union = pred + true - both
+    seen = union > 0
+    return np.where(seen, both / np.maximum(union, 1), 0.0).sum(axis=1) / seen.sum(axis=1)
 
 
 def headlines(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
