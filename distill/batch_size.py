@@ -18,8 +18,8 @@ from student import Student
 TIMED_STEPS = 3
 WELL_NEAR = 0.95
 """A batch is large enough when it comes so near to the highest rate."""
-FALLEN_TO = 0.8
-"""Of the highest rate: a larger batch is not tried after that."""
+FRUITLESS = 2
+"""After so many doublings in a row that brought hardly more, no larger batch is tried."""
 LARGEST = 1024
 
 
@@ -42,11 +42,11 @@ class Rate:
 
 
 def find_batch_size(config: TrainConfig) -> Iterator[Rate]:
-    """Time steps with batches of 1, 2, 4 ... photographs, until memory or the rate ends it.
+    """Time steps with batches of 1, 2, 4 ... photographs, until memory ends it or rates level off.
 
     A step is a forward pass, the losses, a backward pass and the optimiser, of the student and with
     the labels that `config` would train; nothing is stored. On a CPU, where a batch that does not
-    fit would take the machine down, the rate alone decides.
+    fit would take the machine down, rates alone decide.
     Raises ValueError and FileNotFoundError as train does.
     """
     pairs = match_sets(config.label_sets)
@@ -55,13 +55,14 @@ def find_batch_size(config: TrainConfig) -> Iterator[Rate]:
     shards = LabelledShards(pairs, facts, student.config.image_size)
     device = _device(config)
     step = Step(config, student.to(device).train())
-    best, size = 0.0, 1
-    while size <= LARGEST:
+    best, size, fruitless = 0.0, 1, 0
+    while size <= LARGEST and fruitless < FRUITLESS:
         sample = Packed.stack((shards[row % len(shards)] for row in range(size)), size)
         rate = measure(step, move(sample.unpack(), device), device)
         yield rate
-        if rate.photographs_per_s is None or rate.photographs_per_s < FALLEN_TO * best:
+        if rate.photographs_per_s is None:
             return
+        fruitless = fruitless + 1 if WELL_NEAR * rate.photographs_per_s < best else 0
         best, size = max(best, rate.photographs_per_s), 2 * size
 
 

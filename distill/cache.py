@@ -4,7 +4,8 @@
     CACHE/KEY/cache.json        what they were decoded from
 
 KEY is that of the labels, so that other labels never meet an old cache. A folder appears whole or
-not at all. Nothing ever deletes one: remove CACHE when the disk is full.
+not at all; what a killed process left unfinished is removed by the next one that writes on that
+machine. Nothing else is ever deleted: remove CACHE when the disk is full.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from torch import Tensor
 from distill.data import ShardPair
 from distill.labelled import LabelledShards
 from distill.samples import Packed
+from teacher.process_id import ProcessId, this_process
 from teacher.shards import read_marker
 
 LAYOUT = 1
@@ -40,6 +42,7 @@ def cached(shards: LabelledShards, folder: Path, decode: Iterable[Packed]) -> Pa
     facts = _facts(shards)
     place = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     if not place.exists():
+        _remove_leftovers(folder)
         with _appearing(place) as building:
             _check_room(folder, shards.packed_bytes)
             _write(building, decode, shards.keys)
@@ -78,10 +81,18 @@ def _shard_facts(pair: ShardPair) -> list[Any]:
     return facts
 
 
+def _remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished folders of processes that are known to be dead."""
+    for unfinished in folder.glob(".*.tmp"):
+        owner = ProcessId.parse(unfinished.name.split(".")[2])
+        if owner is not None and owner.is_dead():
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
 @contextmanager
 def _appearing(place: Path) -> Iterator[Path]:
     """A folder to write to, which takes its place when all is there; the first of two counts."""
-    building = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.tmp")
+    building = place.with_name(f".{place.name}.{this_process()}.{uuid.uuid4().hex[:12]}.tmp")
     building.mkdir(parents=True)
     try:
         yield building

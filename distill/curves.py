@@ -111,4 +111,4 @@ def _draw_panel(axes: Any, title: str, curves: Mapping[str, Curve]) -> None:
     axes.grid(True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) > 1:
-        axes.legend(frameon=False, fontsize=7, ncols=4, loc="lower left", borderaxespad=0.2)
+        axes.legend(frameon=False, fontsize=7, ncols=4, loc="best", borderaxespad=0.2)

@@ -84,7 +84,8 @@ def load(
         samples = _all(shards, settings.cache)
         validation, packed = samples.take(shown), MemoryBatches(samples, order)
     else:
-        samples = Packed.stack(_decode(shards, shown or [0], "decode held-out"), len(shown) or 1)
+        looked_at = shown or _spread(np.arange(len(shards)), VALIDATION_IMAGES)
+        samples = Packed.stack(_decode(shards, looked_at, "decode held-out"), len(looked_at))
         validation, packed = samples.take(range(len(shown))), StreamBatches(shards, order, settings)
     check_valid(samples, shards.folder)
     lens = math.inf if shards.facts.depth_kind == "affine" else longest_focal(validation)

@@ -31,6 +31,7 @@ def finish_run(
         config,
         steps=module.global_step,
         photographs=photographs,
+        backbone_weights=module.student.backbone.origin,
         training_s=round(module.elapsed_s, 1),
         busy=round(pace.busy, 4),
         photographs_per_s=round(pace.photographs_per_s, 1),

@@ -164,6 +164,8 @@ def _module(config: TrainConfig, student: Student, budget: Budget) -> DistillMod
         seed=config.seed,
         log_every=config.log_every,
     )
+    if not config.objective.confidence:
+        student.confidence.requires_grad_(False)  # DDP would wait for its gradients
     if config.compile:
         student.compile()
     return module

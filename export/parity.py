@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from distill.depth_losses import SKY_M
 from teacher.sample import resize_photograph
 
 Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -39,6 +40,10 @@ pixel: depth 3e-5, normals 2e-4, confidence 4e-6, segments 3e-5); a size baked i
 costs 2e-3 and more. Normals are divided by a length that may be small.
 For confidence: a tenth and a quarter of a step of the 8 bits that labels give it. For segments: the
 share of pixels of another class."""
+SUMMED_PX = 2**15
+"""Pixels up to which these limits hold; a larger picture may be off by as many times as much. A
+student that sums over the whole picture in float32 differs more, the larger that is (seen at 480 x
+640 px: on a photograph depth 7e-6, on a checkerboard depth 3e-4 and normals 9e-4)."""
 RANGES = {"normal": 2.0, "confidence": 1.0}
 """Highest less lowest value. Depth runs over orders of magnitude: see depth_range."""
 TINY = float(np.finfo(np.float32).tiny)
@@ -63,11 +68,17 @@ class ParityRow:
     @property
     def passed(self) -> bool:
         """Within both limits of float32; NaN is not."""
-        limit = TOLERANCES[self.output]
-        return self.p999 <= limit.p999 and self.worst <= limit.worst
+        return self.p999 <= self.limit.p999 and self.worst <= self.limit.worst
+
+    @property
+    def limit(self) -> Tolerance:
+        """Of this output at this size."""
+        least = TOLERANCES[self.output]
+        growth = max(1.0, self.height_px * self.width_px / SUMMED_PX)
+        return Tolerance(least.p999 * growth, least.worst * growth)
 
     def __str__(self) -> str:
-        limit = TOLERANCES[self.output]
+        limit = self.limit
         return (
             f"{self.output} at {self.batch} x {self.height_px} x {self.width_px} px: p99.9 "
             f"{self.p999:.1e} of the range (limit {limit.p999:.0e}), worst {self.worst:.1e} "
@@ -145,23 +156,29 @@ def compare_outputs(
 def difference(name: str, expected: np.ndarray, found: np.ndarray) -> tuple[float, float, float]:
     """|difference| as a share of the range: mean, 99.9th percentile, maximum. NaN stays NaN.
 
-    For "segment": three times the share of pixels of another class. Depth is compared where neither
-    side says sky; more pixels that are sky on one side only than the limit of "segment": inf.
+    For "segment": three times the share of pixels of another class. Depth is compared where not
+    both sides say sky.
     """
     if name == "segment":
         share = float(np.mean(expected != found))
         return share, share, share
     wide = expected.astype(np.float64)
     if name == "depth_m":
-        if np.mean(np.isinf(expected) != np.isinf(found)) > TOLERANCES["segment"].worst:
-            return np.inf, np.inf, np.inf
-        near = ~(np.isinf(expected) | np.isinf(found))
-        wide, found = wide[near], found[near]
+        near = ~(np.isinf(expected) & np.isinf(found))
+        wide, found = where_sky_begins(wide, found)[near], where_sky_begins(found, wide)[near]
     if not wide.size:
         return 0.0, 0.0, 0.0
     spread = depth_range(wide) if name == "depth_m" else RANGES[name]
     distance = np.abs(wide - found) / spread
     return float(distance.mean()), float(np.percentile(distance, 99.9)), float(distance.max())
+
+
+def where_sky_begins(depth_m: np.ndarray, other_m: np.ndarray) -> np.ndarray:
+    """Depth with its sky as near as sky can be to what the other side says.
+
+    Where a student's depth is about SKY_M, the last digit decides whether it becomes inf.
+    """
+    return np.where(np.isinf(depth_m), np.maximum(other_m, SKY_M), depth_m)
 
 
 def depth_range(depth_m: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Decoders that all tasks share: a feature pyramid, and one with deeper blocks.
 
 Measured against a DPT head for each task (dpt.py) on the backbone of the preset `edge`, trained on
-2,000 labelled photographs and scored on 128 rendered scenes; 400 steps of 16, one seed, for each
-decoder the best of the learning rates tried. Time is that of decoder and heads in ONNX Runtime, one
-thread, at 256 px, as a share of DPT's.
+2,000 labelled photographs and scored on 128 rendered scenes; 400 steps of 16, one seed, the best
+run of each decoder. Learning rates were tried unevenly, more of them for some decoders than for
+others, so that small differences mean nothing. Time is that of decoder and heads in ONNX Runtime,
+one thread, at 256 px, as a share of DPT's.
 
 | decoder  | 64 px: delta1, mIoU, normals | 128 px: delta1, mIoU, normals | time |
 |----------|------------------------------|-------------------------------|------|

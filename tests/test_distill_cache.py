@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from distill.data import match_shards, read_facts
 from distill.labelled import LabelledShards
 from distill.loader import LoaderSettings, load
 from distill.samples import Packed
+from teacher.process_id import this_process
 from teacher.sample import TASKS
 
 
@@ -96,6 +98,20 @@ def test_a_cache_that_was_broken_off_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a broken photograph"):
         cached(shards, tmp_path / "cache", breaking())
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    shards = open_set(write_set(tmp_path, 4))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        dead = pool.apply(this_process)
+    cache = tmp_path / "cache"
+    for owner in (dead, this_process()):
+        (cache / f".0123.{owner}.abc.tmp").mkdir(parents=True)
+    cached(shards, cache, samples_of(shards))
+    kept = [path.name for path in cache.iterdir() if path.name.startswith(".")]
+    assert kept == [f".0123.{this_process()}.abc.tmp"]
 
 
 def test_of_two_that_write_at_a_time_the_first_counts(tmp_path: Path) -> None:

@@ -87,3 +87,12 @@ def test_two_processes_reach_what_one_reaches_with_the_same_global_batch(tmp_pat
     assert runs[1]["validation_images"] == runs[0]["validation_images"] == held
     assert runs[1]["score"] == pytest.approx(runs[0]["score"], abs=0.1)
     assert load_student(tmp_path / "two").config == load_student(one).config
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_student_whose_confidence_is_not_learned(tmp_path: Path) -> None:
+    """DDP refuses parameters that learn and get no gradient."""
+    write_set(tmp_path, 12)
+    done = run_two(tmp_path, "two", "--objective.confidence", "0", "--steps", "3")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["steps"] == 3

@@ -10,6 +10,7 @@ import pytest
 import torch
 from labelled import write_set
 
+import distill.loader
 from distill.data import match_shards, read_facts
 from distill.labelled import LabelledShards
 from distill.loader import (
@@ -217,8 +218,9 @@ def spoil(root: Path) -> LabelledShards:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_worker_s_error_is_one_line_that_names_shard_and_key(
-    tmp_path: Path, workers: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    monkeypatch.setattr(distill.loader, "VALIDATION_IMAGES", 1)  # the broken one is not looked at
     chosen = settings(**STREAMED, workers=workers, validation_fraction=0.0)
     loaded = load(spoil(tmp_path), chosen)
     with pytest.raises(ValueError, match=r"000000\.tar: photo-003: labels of another") as caught:

@@ -70,6 +70,7 @@ def test_a_run_leaves_previews_curves_and_a_summary(
     assert "its backbone from scratch" in said
     run = json.loads((out / "run.json").read_text())
     assert 0 < run["busy"] <= 1
+    assert run["backbone_weights"] == "from scratch"
     assert run["score"] == pytest.approx(validation_score(run["validation"]))
 
 
@@ -138,7 +139,7 @@ def test_learned_weights_learn_beside_the_student(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"preset": "huge"}, "--preset: expected one of quick, .*, found 'huge'"),
+        ({"preset": "huge"}, "--preset: expected one of edge, .*, found 'huge'"),
         ({"logger": ("mlflow",)}, "--logger: expected one of tensorboard, wandb"),
         ({"accumulate": 0}, "--accumulate must be at least 1, got 0"),
         ({"patience": 0}, "--patience must be at least 1"),

@@ -55,11 +55,26 @@ def test_batch_sizes_are_tried_in_powers_of_two(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distill.batch_size, "LARGEST", 4)
-    monkeypatch.setattr(distill.batch_size, "FALLEN_TO", 0.0)
+    monkeypatch.setattr(distill.batch_size, "FRUITLESS", 9)
     rates = list(find_batch_size(config(write_set(tmp_path, 3, size=(64, 64)))))
     assert [rate.batch_size for rate in rates] == [1, 2, 4]
     assert all(rate.photographs_per_s and rate.photographs_per_s > 0 for rate in rates)
     assert not (tmp_path / "run").exists()
+
+
+def test_no_larger_batch_is_tried_when_two_doublings_brought_hardly_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU the rate levels off, and memory has no bound that is met in time."""
+    levels = {1: 50.0, 2: 90.0, 4: 92.0, 8: 100.0, 16: 101.0, 32: 104.0}
+    monkeypatch.setattr(
+        distill.batch_size,
+        "measure",
+        lambda _step, batch, _device: rate(n := len(batch.keys), levels[n]),
+    )
+    rates = list(find_batch_size(config(write_set(tmp_path, 3))))
+    assert [found.batch_size for found in rates] == [1, 2, 4, 8, 16, 32]
+    assert recommended(rates).batch_size == 8
 
 
 def rate(size: int, photographs_per_s: float | None) -> Rate:

@@ -83,6 +83,7 @@ def test_a_run_that_died_twice_ends_with_the_weights_and_curves_of_one_that_did_
     assert students[0] == students[1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_between_validations_is_as_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from onnx import ModelProto, numpy_helper
 from PIL import Image
 
+from distill import depth_losses
 from export.bundle import GOLDEN_PX, write_bundle
 from export.session import METADATA_KEY
 from export.session.__main__ import main
 from export.session.png import read_png, write_png
-from export.session.verify import depth_difference, normal_difference
+from export.session.verify import SKY_M, depth_difference, normal_difference
 
 BARE_PACKAGES = ("numpy", "numpy.libs", "onnxruntime")
 
@@ -237,12 +238,17 @@ def test_a_model_that_will_not_do(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_differences_that_a_person_would_see() -> None:
-    expected = np.array([[1, 2, np.inf, np.inf, 5]], np.float32)
-    found = np.array([[1.1, 2, np.inf, 30, np.inf]], np.float32)
-    assert np.allclose(depth_difference(expected, found), [[0.1, 0, 0, 1, 1]], atol=1e-6)
+    expected = np.array([[1, 2, np.inf, np.inf, 5, np.inf]], np.float32)
+    found = np.array([[1.1, 2, np.inf, 99, np.inf, 300]], np.float32)
+    off = [[0.1, 0, 0, 0.01, 19, 0]]
+    assert np.allclose(depth_difference(expected, found), off, atol=1e-6)
     assert np.isnan(depth_difference(expected, found * np.nan)).any()
     tilted = np.array([[np.cos(0.3), np.sin(0.3), 0]], np.float32)
     assert np.allclose(normal_difference(np.eye(3)[:1], tilted), np.degrees(0.3), atol=1e-4)
+
+
+def test_sky_begins_where_students_learn_that_it_does() -> None:
+    assert SKY_M == depth_losses.SKY_M
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))

@@ -152,16 +152,17 @@ def test_differences_by_hand() -> None:
     assert difference("segment", ids, np.array([[[0, 1], [2, 0]]], np.uint8))[0] == 0.25
 
 
-def test_depth_is_compared_where_neither_side_says_sky() -> None:
-    depth_m = np.linspace(1, 5, 3000, dtype=np.float32).reshape(1, 30, 100)
+def test_sky_is_as_far_as_it_begins() -> None:
+    depth_m = np.linspace(1, 201, 2001, dtype=np.float32).reshape(1, 1, -1)
     sky = depth_m.copy()
-    sky[0, 0, :3] = np.inf
+    sky[0, 0, -3:] = np.inf
     assert difference("depth_m", sky, sky) == (0, 0, 0)
-    assert difference("depth_m", sky, np.where(sky == sky[0, 0, 2], depth_m, sky))[2] == 0
-    assert difference("depth_m", sky, depth_m)[2] == 0  # 0.1 % of the pixels
-    sky[0, 0, 3] = np.inf
-    assert difference("depth_m", sky, depth_m)[2] == np.inf
+    assert difference("depth_m", sky, depth_m)[2] == 0  # a matter of classes
     assert difference("depth_m", sky * np.inf, sky * np.inf) == (0, 0, 0)
+    sky[0, 0, 989] = np.inf  # of 99.9 m
+    assert difference("depth_m", depth_m, sky)[2] == pytest.approx(0.1 / 99.9, rel=1e-3)
+    sky[0, 0, 0] = np.inf
+    assert difference("depth_m", depth_m, sky)[2] == pytest.approx(99)
 
 
 def test_nan_never_passes() -> None:
@@ -171,6 +172,15 @@ def test_nan_never_passes() -> None:
         output="depth_m", batch=1, height_px=2, width_px=2, mean=mean, p999=p999, worst=worst
     )
     assert not row.passed
+
+
+def test_a_larger_picture_may_be_off_by_more() -> None:
+    row = ParityRow(
+        output="depth_m", batch=1, height_px=128, width_px=128, mean=0, p999=3e-4, worst=4e-4
+    )
+    assert not row.passed
+    assert replace(row, height_px=480, width_px=640).passed
+    assert not replace(row, height_px=480, width_px=640, p999=2e-3).passed
 
 
 def test_what_counts_as_alive() -> None:

@@ -14,7 +14,7 @@ from export.graph import serialise, trace_student
 from export.ladder import Rung
 from export.pictures import Picture
 from export.quantise import make_int8, quantise_dynamic, quantise_static
-from export.quantiser import DynamicQuantiser, StaticQuantiser, prepare
+from export.quantiser import DynamicQuantiser, NoProductsError, StaticQuantiser, prepare
 from export.sensitivity import Found, Judge, damage, exclude_worst, failures
 from export.session import METADATA_KEY, Predictor
 from export.structure import find_int8_nodes, output_heads
@@ -60,13 +60,14 @@ def test_attention_products_and_heads_stay_float(vit: bytes) -> None:
     assert len(chosen) == len(products) - len(attention) - len(heads)
 
 
+@pytest.mark.slow
 def test_a_hybrid_gives_its_convolutions(hybrid: bytes) -> None:
     nodes = find_int8_nodes(prepare(hybrid).graph)
     assert {node.op_type for node in nodes} >= {"Conv", "MatMul"}
     assert any(a.name == "group" and a.i > 1 for node in nodes for a in node.attribute)
 
 
-@pytest.mark.parametrize("kind", ["vit", "hybrid"])
+@pytest.mark.parametrize("kind", ["vit", pytest.param("hybrid", marks=pytest.mark.slow)])
 def test_an_int8_file_is_smaller_standard_and_near(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -113,13 +114,35 @@ def test_activations_are_signed_for_arm(vit: bytes) -> None:
     assert found == {"x86": {TensorProto.UINT8}, "arm": {TensorProto.INT8}}
 
 
-def test_dynamic_int8_leaves_convolutions_and_needs_no_photograph(hybrid: bytes) -> None:
-    quantiser = DynamicQuantiser(hybrid)
+def test_dynamic_int8_leaves_convolutions_and_needs_no_photograph(vit: bytes) -> None:
+    assert "Conv" in {node.op_type for node in find_int8_nodes(prepare(vit).graph)}
+    quantiser = DynamicQuantiser(vit)
     model = onnx.load_from_string(quantiser.quantise(quantiser.nodes))
     kinds = [node.op_type for node in model.graph.node]
     assert "MatMulInteger" in kinds
     assert "ConvInteger" not in kinds
     assert {node.domain for node in model.graph.node} == {""}
+
+
+def test_convolutions_alone_leave_dynamic_int8_nothing_to_do() -> None:
+    kernels = [np.ones((4, 3, 1, 1), np.float32), np.ones((1, 4, 1, 1), np.float32)]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["x"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "w0"], ["middle"], name="first"),
+        helper.make_node("Conv", ["middle", "w1"], ["out"], name="head"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, 8, 8, 3])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [onnx.numpy_helper.from_array(k, f"w{at}") for at, k in enumerate(kernels)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(NoProductsError, match="INT8: all products are convolutions"):
+        DynamicQuantiser(model.SerializeToString())
+    quantise_static(model.SerializeToString(), list(photographs(2, 8)))
 
 
 def test_excluded_nodes_keep_their_weights(vit: bytes) -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from exported import photographs, student_folder
+from exported import photographs, stored_student, student_folder
 from labelled import write_set
 from samples import make_photograph
+from test_export_session import METADATA, make_model
 
 from distill.main import main
+from export.card import describe_file
+from export.drafts import Draft, draft_int8
 from export.labellers import OnnxLabeller
-from export.pictures import load_pictures, pictures_sha256
+from export.pictures import Picture, load_pictures, pictures_sha256
 from export.session import Predictor
 from export.ship import ExportConfig, fit_size, ship
 from teacher.shards import ShardWriter
@@ -82,6 +85,15 @@ def test_a_student_of_another_schema_is_one_line(
     error = capsys.readouterr().err
     assert "student.json: expected a student of schema 2" in error
     assert error.count("\n") == 1
+
+
+def test_a_graph_that_int8_cannot_take_is_a_reason_not_an_error() -> None:
+    metadata = {**METADATA, **describe_file("fp32")}
+    source = Draft(model=make_model(), metadata=metadata)
+    pictures = [Picture(photograph=photograph) for photograph in photographs()]
+    made, reason = draft_int8(source, pictures, stored_student().config, "int8")
+    assert made is None
+    assert "INT8: the graph has no product with weights" in reason
 
 
 @pytest.mark.slow

@@ -18,10 +18,11 @@ from exported import folder, onnx_file, photographs
 from PIL import Image
 
 from distill.main import main
+from export.card import RUNS_ON
 from export.session import Prediction, Predictor
 from export.web.runtime import FILES, cache_folder, find_runtime
 from export.web.server import HEADERS, WebConfig, open_server, run_web
-from export.web.site import build_site
+from export.web.site import PAGE, build_site
 from teacher.pictures import depth_picture, normal_picture, segment_picture
 
 HAS_RUNTIME = all((cache_folder() / name).is_file() for name in FILES)
@@ -330,6 +331,11 @@ def assert_says(page: Page, expected: Prediction, y: int, x: int) -> None:
     depth = expected.depth_m[y, x]
     assert ("sky" if np.isinf(depth) else f"depth {depth:.3g}"[:9]) in said
     assert f"class {expected.classes[expected.segment[y, x]]} " in said
+
+
+def test_every_precision_has_a_name_on_the_page() -> None:
+    text = (PAGE / "app.js").read_text()
+    assert all(f"  {precision}: " in text for precision in RUNS_ON)
 
 
 @needs_browser

@@ -21,6 +21,10 @@ LEAST_DEPTH = 0.05
 """Metric students say no less (m); of affine depth, which begins at 0, less is compared to this."""
 
 
+SKY_M = 100.0
+"""Metric students say inf only from here on, and where the class is sky."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """The most that the difference of a pixel may be, on average and at the 99.9th percentile."""
@@ -192,11 +196,13 @@ def _stored(pair: GoldenPair, name: str) -> np.ndarray:
 
 
 def depth_difference(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Relative to the depth; a pixel that only one of the two calls sky is wrong by 1."""
+    """Relative to the depth. What only one of the two calls sky is taken as near as sky can be to
+    the other: where the depth is about SKY_M, the last digit decides whether it is inf."""
     sky, called_sky = np.isposinf(expected), np.isposinf(found)
-    truth, guess = (np.where(sky | called_sky, 1, depth) for depth in (expected, found))
-    relative = np.abs(guess - truth) / np.maximum(np.abs(truth), LEAST_DEPTH)
-    return np.where(sky != called_sky, 1.0, relative)
+    truth = np.where(sky, np.maximum(found, SKY_M), expected)
+    guess = np.where(called_sky, np.maximum(expected, SKY_M), found)
+    truth, guess = (np.where(sky & called_sky, SKY_M, depth) for depth in (truth, guess))
+    return np.abs(guess - truth) / np.maximum(np.abs(truth), LEAST_DEPTH)
 
 
 def normal_difference(expected: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -7,7 +7,12 @@ import { describePixel } from "./readout.js";
 import { findBackends, Student } from "./student.js";
 
 const SIZES = [128, 192, 256, 384, 512, 768, 1024];
-const PRECISIONS = { fp32: "32-bit floats", fp16: "16-bit floats", int8: "8-bit integers" };
+const PRECISIONS = {
+  fp32: "32-bit floats",
+  fp16: "16-bit floats",
+  int8: "8-bit integers",
+  int8_dynamic: "8-bit integers",
+};
 const element = (id) => document.getElementById(id);
 
 /** What is on the screen; `prediction` is {outputs, height, width, ms}. */
