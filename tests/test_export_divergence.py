@@ -50,7 +50,7 @@ def test_a_position_grid_of_the_traced_size_is_named() -> None:
     found = program_divergence(graph, trace_graph(graph).program, IMAGE)
     assert found is not None
     assert "div" in found.operator
-    assert found.module == "backbone.network"
+    assert found.module == "backbone"
 
 
 def test_distances_by_hand() -> None:

@@ -104,6 +104,7 @@ def write_edge_student(path: Path, size_px: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_px", SIZES_PX)
 def test_the_edge_student_takes_a_quarter_of_the_time(size_px: int, tmp_path: Path) -> None:
     files = (
