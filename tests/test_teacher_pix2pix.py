@@ -183,4 +183,4 @@ def test_a_picture_comes_back_through_the_autoencoder(folder: Path) -> None:
     images = torch.from_numpy(photographs(2)).movedim(-1, 1) / 127.5 - 1
     with torch.no_grad():
         stock = vae.decode(vae.encode(images).latent_dist.mode()).sample / 2 + 0.5
-    np.testing.assert_allclose(redrawn, stock.clamp(0, 1).movedim(1, -1), atol=1e-5)
+    np.testing.assert_allclose(redrawn, stock.clamp(0, 1).movedim(1, -1), atol=1e-4)
