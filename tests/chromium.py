@@ -75,11 +75,15 @@ class Page:
         self.send("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
 
     def resize(self, width_px: int, height_px: int, *, dark: bool = False) -> None:
-        """The window, and the colour scheme that the user prefers."""
+        """The window, and the colour scheme that the user prefers.
+
+        Nothing moves by itself, so that what was measured is still there when it is clicked.
+        """
         size = {"width": width_px, "height": height_px, "deviceScaleFactor": 1}
         self.send("Emulation.setDeviceMetricsOverride", **size, mobile=width_px < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme, still])
 
     def screenshot(self, path: Path) -> None:
         """The whole page, as PNG."""
