@@ -13,7 +13,6 @@
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from torch.nn import functional as F
 
 from distill.losses import IGNORE_INDEX
 from distill.samples import Batch
+from distill.settings import Augmentation
 from teacher.sample import CONFIDENCE_STRIDE
 
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
@@ -30,35 +30,6 @@ SQUARE = 0.01
 """Pixels count as square when their sides differ by less than this share."""
 UNKNOWN = {"depth": math.nan, "normal": 0, "segment": IGNORE_INDEX}
 """What a label says of a pixel that it does not know."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Augmentation:
-    """How training images are varied; a mirrored half of them is always there."""
-
-    jitter: float = 0.2
-    """Largest relative change of brightness, contrast and saturation; labels stay as they are."""
-    max_zoom: float = 1.0
-    """Largest factor of a zoom into photographs, for metric depth only where the focal length is
-    known and is shorter than the longest among the held-out photographs; 1 = none."""
-    max_roll_deg: float = 0.0
-    """Largest angle by which pictures are turned to either side; 0 = none."""
-    scales: tuple[float, ...] = (1.0,)
-    """Each batch is brought to one of these multiples of the training size."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.jitter < 1:
-            raise ValueError(f"--augmentation.jitter must be 0 to below 1, got {self.jitter}")
-        if self.max_zoom < 1:
-            raise ValueError(f"--augmentation.max_zoom must be at least 1, got {self.max_zoom}")
-        if not 0 <= self.max_roll_deg <= 180:
-            raise ValueError(
-                f"--augmentation.max_roll_deg must be 0 to 180, got {self.max_roll_deg}"
-            )
-        if not self.scales or min(self.scales) <= 0:
-            raise ValueError(
-                f"--augmentation.scales: expected numbers above 0, got {list(self.scales)}"
-            )
 
 
 def augment(batch: Batch, augmentation: Augmentation, draws: Tensor, longest_focal: float) -> Batch:

@@ -9,11 +9,12 @@ import torch
 from distill.config import TrainConfig
 from distill.data import match_sets, read_facts
 from distill.labelled import LabelledShards
-from distill.objective import Objective
+from distill.objective import Losses
+from distill.optimisation import build_optimiser
 from distill.samples import Batch, Packed
 from distill.train import new_student
 from distill.trainer import choose_precision
-from student import Student
+from student.model import Student
 
 TIMED_STEPS = 3
 WELL_NEAR = 0.95
@@ -71,8 +72,9 @@ class Step:
 
     def __init__(self, config: TrainConfig, student: Student) -> None:
         self.student = student
-        self.objective: Objective = config.objective
-        self.optimiser = replace(config.optimisation, learning_rate=0.0).build(student)
+        self.objective = Losses(config.objective)
+        settings = replace(config.optimisation, learning_rate=0.0)
+        self.optimiser = build_optimiser(settings, student)
         self.autocast = choose_precision(config) == "bf16-mixed"
         self.affine = config.depth_kind == "affine"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from distill.module import DistillModule
-from student import Student
+from student.model import Student
 from teacher.progress import progress_bar
 
 

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from distill.callbacks import AveragedWeights
 from distill.module import DistillModule
-from student import Student, save_student
+from student.model import Student, save_student
 
 CHECKPOINTS = "checkpoints"
 LAST = "last.ckpt"

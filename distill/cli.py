@@ -1,4 +1,4 @@
-"""The verbs of training; what is slow to import is imported when its verb is called."""
+"""The verbs of training; what is slow to import is imported once a verb's options were read."""
 
 import re
 import sys
@@ -38,9 +38,6 @@ def import_(argv: list[str]) -> int:
 def train(argv: list[str]) -> int:
     """Train a student on labelled shards."""
     from distill.arguments import TrainArguments, option_value
-    from distill.recipes import recipe_flags
-    from distill.train import train as run_training
-    from teacher.progress import console
 
     examples = """\
   potstill train --images photographs/ --labels labels/ --out runs/student --minutes 10
@@ -50,11 +47,16 @@ def train(argv: list[str]) -> int:
   potstill train --find-batch-size --preset small --images shards/ --labels labels/ --out none
   torchrun --nproc_per_node 8 -m distill.main train --recipe quality --images shards/ \\
       --labels labels/ --out runs/quality"""
-    name = option_value(argv, "recipe")
-    argv = [*(recipe_flags(name) if name else ()), *argv]
+    if name := option_value(argv, "recipe"):
+        from distill.recipes import recipe_flags
+
+        argv = [*recipe_flags(name), *argv]
     config = parse_arguments(TrainArguments, argv, prog="potstill train", examples=examples)
     if config.find_batch_size:
         return _find_batch_size(config)
+    from distill.train import train as run_training
+    from teacher.progress import console
+
     out = run_training(config)
     if not console.quiet:  # in the first process only
         print(f"{out}: student.safetensors, student.json, run.json, curves.png")
@@ -74,8 +76,7 @@ def _find_batch_size(config: "TrainConfig") -> int:
 
 def ablate(argv: list[str]) -> int:
     """Train students that differ in one thing each, and judge them alike."""
-    from distill.ablation import AblateConfig
-    from distill.ablation import ablate as run_ablation
+    from distill.ablation_config import AblateConfig
 
     examples = """\
   potstill ablate --images shards/ --labels labels/ --on held-out/ --out runs/ablation --minutes 5
@@ -84,6 +85,8 @@ def ablate(argv: list[str]) -> int:
   potstill ablate --images shards/ --labels labels/ --on held-out/ --out runs/counts --minutes 5 \\
       --variants '[]' --counts 1000,4000,16000"""
     config = parse_arguments(AblateConfig, argv, prog="potstill ablate", examples=examples)
+    from distill.ablation import ablate as run_ablation
+
     run_ablation(config)
     print((config.out / "table.md").read_text().rstrip())
     print(f"{config.out}: table.md, results.json, charts")
@@ -92,18 +95,19 @@ def ablate(argv: list[str]) -> int:
 
 def evaluate_suite(argv: list[str]) -> int:
     """Score teachers and students on imported data sets, beside published results."""
-    from rich.console import Console
-
-    from distill.published import read_published
-    from distill.suite import SuiteConfig
-    from distill.suite import evaluate_suite as run_suite
-    from distill.suite_table import as_terminal, sections
+    from distill.suite_config import SuiteConfig
 
     examples = """\
   potstill evaluate --suite sets/ --labeller teacher/embedded --labeller runs/student --out table/
   potstill evaluate --suite sets/ --labeller runs/student --out table/ --tasks '[depth]'"""
     appended = [re.sub("^--labeller(?==|$)", "--labeller+", argument) for argument in argv]
     config = parse_arguments(SuiteConfig, appended, prog="potstill evaluate", examples=examples)
+    from rich.console import Console
+
+    from distill.published import read_published
+    from distill.suite import evaluate_suite as run_suite
+    from distill.suite_table import as_terminal, sections
+
     found = sections(run_suite(config), read_published(), brief=True)
     Console(width=None if sys.stdout.isatty() else WIDE).print(as_terminal(found))
     print(f"{config.out}: table.md, chart.png, results.json")

@@ -4,11 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.augment import Augmentation
 from distill.data import LabelSet
-from distill.feature_alignment import FeatureAlignment
-from distill.objective import Objective
-from distill.optimisation import Optimisation
+from distill.settings import Augmentation, FeatureAlignment, Objective, Optimisation
 from student.presets import PRESETS
 from teacher.sample import TASKS
 

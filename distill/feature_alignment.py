@@ -1,7 +1,5 @@
 """Features of a student drawn towards those of a large frozen network."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,25 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.losses import image_mean
-from student import Student
+from distill.settings import FeatureAlignment
 from student.backbone import Backbone
-from student.weights import HUB
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureAlignment:
-    """Whether the backbone's features are aligned to a frozen network's, and to which."""
-
-    weight: float = 0.0
-    """Weight of the loss; 0 switches it off, and no network is loaded."""
-    backbone: str = "vit_small_patch16_dinov3"
-    """A timm model with forward_intermediates."""
-    backbone_arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of timm.create_model."""
-    weights: str = HUB
-    """Its weights: hub (timm's, downloaded) or a safetensors file."""
-    margin: float = 0.85
-    """Places whose features are more alike than this (as a cosine) are left alone."""
+from student.model import Student
 
 
 class FeatureAligner(nn.Module):

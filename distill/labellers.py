@@ -16,7 +16,7 @@ from torch import Tensor
 from distill.depth_losses import SKY_M
 from distill.metrics import Prediction
 from distill.slices import SKY
-from student import Student, load_student
+from student.model import Student, load_student
 from teacher.labeller import Labeller as JobLabeller
 from teacher.labeller import LabelPlanes, build_labeller
 from teacher.model_folder import is_model_folder

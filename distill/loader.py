@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from distill.augment import DRAWS, Augmentation, augment, rescale
+from distill.augment import DRAWS, augment, rescale
 from distill.cache import cached
 from distill.labelled import LabelledShards
 from distill.losses import IGNORE_INDEX
 from distill.order import Order, mix
 from distill.samples import Batch, Packed, fitting
+from distill.settings import Augmentation
 from teacher.map_ahead import map_ahead, read_ahead
 from teacher.progress import track
 

@@ -12,13 +12,14 @@ from distill.balance import Uncertainty
 from distill.feature_alignment import FeatureAligner
 from distill.labellers import read_outputs
 from distill.metrics import Prediction, Scores
-from distill.objective import Objective
-from distill.optimisation import Optimisation
+from distill.objective import Losses
+from distill.optimisation import build_optimiser
 from distill.order import mix
 from distill.samples import Batch
 from distill.schedule import Budget, cosine
+from distill.settings import Objective, Optimisation
 from distill.targets import batch_targets
-from student import Student
+from student.model import Student
 
 SCORED = {"depth": "delta1", "normal": "within_11_25", "segment": "miou"}
 """Task -> the metric that counts when students of one run are ranked; higher is better."""
@@ -48,7 +49,7 @@ class DistillModule(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.student = student
-        self.objective = objective
+        self.objective = Losses(objective)
         self.optimisation = optimisation
         self.budget = budget
         self.aligner = aligner
@@ -68,7 +69,7 @@ class DistillModule(lightning.LightningModule):
         """What the settings build."""
         inside = {id(parameter) for parameter in self.student.parameters()}
         beside = [parameter for parameter in self.parameters() if id(parameter) not in inside]
-        return self.optimisation.build(self.student, beside, pretrained=self.pretrained)
+        return build_optimiser(self.optimisation, self.student, beside, pretrained=self.pretrained)
 
     def spend(self) -> None:
         """Look at the budget, by the clock of the first process."""

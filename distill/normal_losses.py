@@ -5,7 +5,6 @@ from torch import Tensor
 
 from distill.losses import gradient_matching
 
-NORMAL_KINDS = ("chord", "cosine", "angle")
 LARGEST_COSINE = 1 - 1e-5
 """acos has no finite slope at 1: angles below 0.26 degrees count as that."""
 SMOOTH_RATIO = 1.1

@@ -5,7 +5,6 @@ normal that is 6 degrees off 0.10, a class that was given a probability of 90 % 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,67 +12,16 @@ from torch.nn import functional as F
 
 from distill import depth_losses, losses, normal_losses, segment_losses
 from distill.losses import IGNORE_INDEX, batch_mean, drop_largest, image_mean
-from distill.normal_losses import NORMAL_KINDS
 from distill.samples import Batch
+from distill.settings import Objective
 from teacher.sample import TASKS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """Weights of the parts of the loss (0 leaves one out), and how labels are trusted."""
+class Losses:
+    """The losses of a batch, as the settings weigh them."""
 
-    depth: float = 1.0
-    """Weight of the depth loss: SILog; for affine labels one that ignores scale and shift."""
-    gradient: float = 0.5
-    """Weight of gradient matching, which keeps depth edges sharp."""
-    relative: float = 0.0
-    """Weight of |error| / depth, of metric depth."""
-    sky: float = 0.1
-    """Weight of a loss that wants sky at 100 m or beyond; the depth loss passes over sky."""
-    normal: float = 1.0
-    """Weight of the loss of surface normals."""
-    normal_gradient: float = 0.0
-    """Weight of gradient matching of normals."""
-    segment: float = 1.0
-    """Weight of the cross-entropy of classes."""
-    dice: float = 0.0
-    """Weight of the Dice loss of classes, which counts small ones as much as large ones."""
-    consistency: float = 0.0
-    """Weight of the angle between predicted normals and the slope of predicted depth, in
-    photographs whose camera is known."""
-    confidence: float = 0.1
-    """Weight of learning how sure the labels are, which changes no task."""
-    variance_focus: float = 0.0
-    """Share of an image's mean depth error that SILog forgives, 0..1; 0 suits metric depth."""
-    depth_groups: tuple[int, ...] = (1,)
-    """Parts of the depth range that affine labels are normalised in; [1,2,4] is hybrid."""
-    normal_kind: str = "chord"
-    """Error of a normal: chord (2 sin of half the angle), cosine or angle."""
-    use_confidence: bool = True
-    """Weigh each pixel by the confidence that is stored with its label."""
-    keep: float = 1.0
-    """Learn from this share of each image's pixels, those with the surest labels, 0..1."""
-    drop_top: float = 0.0
-    """Leave out this share of each image's pixels, those with the largest losses, 0..1."""
-    learn_weights: bool = False
-    """Let the tasks' weights follow their uncertainty (Kendall et al.) instead of staying alike."""
-
-    def __post_init__(self) -> None:
-        if self.normal_kind not in NORMAL_KINDS:
-            raise ValueError(
-                f"objective.normal_kind: expected one of {', '.join(NORMAL_KINDS)}, found "
-                f"{self.normal_kind!r}"
-            )
-        if not (0 < self.keep <= 1 and 0 <= self.drop_top < 1):
-            raise ValueError(
-                "objective: expected 0 < keep <= 1 and 0 <= drop_top < 1, found "
-                f"{self.keep} and {self.drop_top}"
-            )
-        if not self.depth_groups or min(self.depth_groups) < 1:
-            raise ValueError(
-                "objective.depth_groups: expected counts such as [1,2,4], found "
-                f"{self.depth_groups}"
-            )
+    def __init__(self, settings: Objective) -> None:
+        self.settings = settings
 
     def losses(
         self, outputs: Mapping[str, Tensor], batch: Batch, affine: bool
@@ -93,12 +41,14 @@ class Objective:
         parts: dict[str, Tensor] = {}
         for task, weight in weights.items():
             parts.update(self._parts(task, outputs[task], batch.labels[task], weight, affine))
-        if self.sky and "depth" in weights and not affine:
-            parts["sky"] = self.sky * self._sky(outputs["depth"], batch)
-        if self.consistency and {"depth", "normal"} <= set(weights) and not affine:
-            parts["consistency"] = self.consistency * _consistency(outputs, batch, weights["depth"])
-        if self.confidence and "confidence" in outputs:
-            parts["confidence"] = self.confidence * _confidence(outputs, batch)
+        if self.settings.sky and "depth" in weights and not affine:
+            parts["sky"] = self.settings.sky * self._sky(outputs["depth"], batch)
+        if self.settings.consistency and {"depth", "normal"} <= set(weights) and not affine:
+            parts["consistency"] = self.settings.consistency * _consistency(
+                outputs, batch, weights["depth"]
+            )
+        if self.settings.confidence and "confidence" in outputs:
+            parts["confidence"] = self.settings.confidence * _confidence(outputs, batch)
         return parts
 
     def pixel_weights(self, batch: Batch, task: str) -> Tensor:
@@ -113,8 +63,8 @@ class Objective:
 
     def _trusted(self, valid: Tensor, batch: Batch, task: str) -> Tensor:
         sure = F.interpolate(batch.confidence[:, TASKS.index(task), None], size=valid.shape[-2:])
-        weight = valid * sure[:, 0] if self.use_confidence else valid.float()
-        return drop_largest(-sure[:, 0], weight, 1 - self.keep)
+        weight = valid * sure[:, 0] if self.settings.use_confidence else valid.float()
+        return drop_largest(-sure[:, 0], weight, 1 - self.settings.keep)
 
     def _parts(
         self, task: str, output: Tensor, target: Tensor, weight: Tensor, affine: bool
@@ -133,46 +83,46 @@ class Objective:
         self, depth_m: Tensor, target_m: Tensor, weight: Tensor
     ) -> Iterator[tuple[str, Tensor]]:
         error = depth_losses.log_ratio(depth_m, target_m, weight)
-        weight = drop_largest(error.abs(), weight, self.drop_top)
-        silog = depth_losses.silog(error, weight, self.variance_focus)
-        yield "depth", self.depth * batch_mean(silog, weight)
-        if self.gradient:
+        weight = drop_largest(error.abs(), weight, self.settings.drop_top)
+        silog = depth_losses.silog(error, weight, self.settings.variance_focus)
+        yield "depth", self.settings.depth * batch_mean(silog, weight)
+        if self.settings.gradient:
             gradient = losses.gradient_matching(error, weight)
-            yield "gradient", self.gradient * batch_mean(gradient, weight)
-        if self.relative:
+            yield "gradient", self.settings.gradient * batch_mean(gradient, weight)
+        if self.settings.relative:
             relative = image_mean(depth_losses.relative_error(error), weight)
-            yield "relative", self.relative * batch_mean(relative, weight)
+            yield "relative", self.settings.relative * batch_mean(relative, weight)
 
     def _affine_parts(
         self, depth: Tensor, target: Tensor, weight: Tensor
     ) -> Iterator[tuple[str, Tensor]]:
         error = depth_losses.affine_error(depth, target, weight)
-        size = depth_losses.hybrid_error(depth, target, weight, self.depth_groups)
-        weight = drop_largest(size, weight, self.drop_top)
-        yield "depth", self.depth * batch_mean(image_mean(size, weight), weight)
-        if self.gradient:
+        size = depth_losses.hybrid_error(depth, target, weight, self.settings.depth_groups)
+        weight = drop_largest(size, weight, self.settings.drop_top)
+        yield "depth", self.settings.depth * batch_mean(image_mean(size, weight), weight)
+        if self.settings.gradient:
             gradient = losses.gradient_matching(error, weight)
-            yield "gradient", self.gradient * batch_mean(gradient, weight)
+            yield "gradient", self.settings.gradient * batch_mean(gradient, weight)
 
     def _normal_parts(
         self, normal: Tensor, target: Tensor, weight: Tensor
     ) -> Iterator[tuple[str, Tensor]]:
-        error = normal_losses.normal_error(normal, target, self.normal_kind)
-        weight = drop_largest(error, weight, self.drop_top)
-        yield "normal", self.normal * batch_mean(image_mean(error, weight), weight)
-        if self.normal_gradient:
+        error = normal_losses.normal_error(normal, target, self.settings.normal_kind)
+        weight = drop_largest(error, weight, self.settings.drop_top)
+        yield "normal", self.settings.normal * batch_mean(image_mean(error, weight), weight)
+        if self.settings.normal_gradient:
             gradient = normal_losses.normal_gradient(normal, target, weight)
-            yield "normal_gradient", self.normal_gradient * batch_mean(gradient, weight)
+            yield "normal_gradient", self.settings.normal_gradient * batch_mean(gradient, weight)
 
     def _segment_parts(
         self, logits: Tensor, target: Tensor, weight: Tensor
     ) -> Iterator[tuple[str, Tensor]]:
         error = segment_losses.cross_entropy(logits, target)
-        weight = drop_largest(error, weight, self.drop_top)
-        yield "segment", self.segment * batch_mean(image_mean(error, weight), weight)
-        if self.dice:
+        weight = drop_largest(error, weight, self.settings.drop_top)
+        yield "segment", self.settings.segment * batch_mean(image_mean(error, weight), weight)
+        if self.settings.dice:
             dice = segment_losses.dice(logits, target, weight)
-            yield "dice", self.dice * batch_mean(dice, weight)
+            yield "dice", self.settings.dice * batch_mean(dice, weight)
 
     def _sky(self, depth_m: Tensor, batch: Batch) -> Tensor:
         weight = self._trusted(batch.labels["depth"].isposinf(), batch, "depth")

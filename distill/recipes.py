@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.config import TrainConfig
-from distill.optimisation import Optimisation
+from distill.settings import Optimisation
 
 
 def quick(images: Path, labels: Path, out: Path) -> TrainConfig:

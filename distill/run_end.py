@@ -9,7 +9,7 @@ from distill.curves import draw_curves
 from distill.data import ShardPair
 from distill.module import SCORED, DistillModule
 from distill.pace import Pace
-from student import save_student
+from student.model import save_student
 from teacher.progress import console
 from teacher.provenance import sha256_file, write_run
 

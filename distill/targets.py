@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distill.samples import Batch
-from student import StudentConfig
+from student.model import StudentConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

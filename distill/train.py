@@ -21,7 +21,7 @@ from distill.run_end import finish_run
 from distill.samples import fitting
 from distill.schedule import Budget
 from distill.trainer import build_trainer
-from student import Student, StudentConfig, build_student
+from student.model import Student, StudentConfig, build_student
 from teacher.progress import console
 from teacher.provenance import claim_run
 

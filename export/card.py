@@ -9,7 +9,7 @@ from typing import Any
 import timm
 
 from export.session import SCHEMA_VERSION
-from student import Student, StudentConfig
+from student.model import Student, StudentConfig
 from teacher.provenance import package_versions, sha256_file
 from teacher.sample import LABEL_SUFFIXES, decode_labels
 from teacher.shards import read_shard

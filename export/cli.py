@@ -87,24 +87,27 @@ def _evaluate(config: "EvaluateConfig") -> int:
 
 def export(argv: list[str]) -> int:
     """Write a student as ONNX and check it against PyTorch."""
-    from export.ship import ExportConfig, ship
+    from export.ship_config import ExportConfig
 
     config = parse_arguments(ExportConfig, argv, prog="potstill export", examples=EXPORT_EXAMPLES)
+    from export.ship import ship
+
     print(ship(config).describe())
     return 0
 
 
 def compare(argv: list[str]) -> int:
     """Teacher, student and ONNX side by side, as a table, a JSON file and a report."""
-    from rich.console import Console
-
-    from export.compare import CompareConfig
-    from export.compare import compare as run_comparison
-    from export.figures import comparison_tables
+    from export.compare_config import CompareConfig
 
     config = parse_arguments(
         CompareConfig, argv, prog="potstill compare", examples=COMPARE_EXAMPLES
     )
+    from rich.console import Console
+
+    from export.compare import compare as run_comparison
+    from export.figures import comparison_tables
+
     comparison = run_comparison(config)
     Console().print(comparison_tables(comparison))
     for name in ("report/index.html", "comparison.json", "card/README.md"):
@@ -114,10 +117,7 @@ def compare(argv: list[str]) -> int:
 
 def latency(argv: list[str]) -> int:
     """How long files take on this machine, in turns, and how near they come to its limits."""
-    from rich.console import Console
-
-    from distill.cli import WIDE
-    from export.timing import TimingConfig, run_timing, timing_table
+    from export.timing_config import TimingConfig
 
     files = list(takewhile(lambda word: not word.startswith("-"), argv))
     named = [f"--files=[{','.join(files)}]"] if files else []
@@ -127,6 +127,11 @@ def latency(argv: list[str]) -> int:
         prog="potstill latency",
         examples=LATENCY_EXAMPLES,
     )
+    from rich.console import Console
+
+    from distill.cli import WIDE
+    from export.timing import run_timing, timing_table
+
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(timing_table(run_timing(config)))
     return 0
@@ -134,22 +139,26 @@ def latency(argv: list[str]) -> int:
 
 def web(argv: list[str]) -> int:
     """An exported student in a browser on this machine."""
-    from export.web.server import WebConfig, run_web
+    from export.web.config import WebConfig
 
     config = parse_arguments(
         WebConfig, argv, prog="potstill web", examples=WEB_EXAMPLES, positionals=("model",)
     )
+    from export.web.server import run_web
+
     run_web(config)
     return 0
 
 
 def quickstart(argv: list[str]) -> int:
     """The whole pipeline, small, on this machine."""
-    from export.quickstart import QuickstartConfig, run_quickstart, run_real_quickstart
+    from export.quickstart_config import QuickstartConfig
 
     config = parse_arguments(
         QuickstartConfig, argv, prog="potstill quickstart", examples=QUICKSTART_EXAMPLES
     )
+    from export.quickstart import run_quickstart, run_real_quickstart
+
     if config.real is None:
         run_quickstart(config)
     else:

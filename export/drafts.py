@@ -16,7 +16,7 @@ from export.quantise import CALIBRATED, make_int8
 from export.quantiser import NoProductsError
 from export.rung import Rung
 from export.session import Predictor
-from student import Student, StudentConfig
+from student.model import Student, StudentConfig
 from teacher.cores import usable_cores
 
 GPU_PROVIDERS = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}

@@ -20,7 +20,7 @@ from distill.depth_losses import SKY_M
 from export.card import OPSET, output_names, sky_class
 from export.half import halve
 from export.session import INPUT_NAME, METADATA_KEY
-from student import Student, deployable
+from student.model import Student, deployable
 
 TRACED_MULTIPLES = (5, 6)
 """Height and width of the traced example, in multiples, less a few pixels: square or exact sizes

@@ -11,7 +11,7 @@ import torch
 from timm.layers import RmsNorm, SimpleNorm
 from torch import Tensor, nn
 
-from student import Student
+from student.model import Student
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, RmsNorm, SimpleNorm)
 """Layers that sum squares over many values; a batch norm only scales by constants."""

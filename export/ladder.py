@@ -20,7 +20,7 @@ from export.parity import (
 from export.pictures import Picture
 from export.rung import Rung
 from export.session import Predictor
-from student import Student, StudentConfig
+from student.model import Student, StudentConfig
 from teacher.sample import resize_photograph
 
 COMPARED_PHOTOGRAPHS = 4

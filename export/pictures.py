@@ -33,7 +33,7 @@ def load_pictures(images: Path | None, labels: Path | None, count: int) -> list[
     if images is None:
         if labels is not None:
             raise ValueError("--labels: give the photographs that were labelled with --images")
-        from teacher.scenes import render_scenes
+        from teacher.scenes.render import render_scenes
 
         return [Picture(photograph=p) for p in render_scenes(range(count), RENDERED_PX).rgb]
     found = _labelled(images, labels) if labels else _unlabelled(images)

@@ -12,7 +12,7 @@ from export.pictures import Picture
 from export.quantiser import DynamicQuantiser, Quantiser, StaticQuantiser
 from export.sensitivity import Judge, damage, exclude_worst
 from export.verdict import Speed, Verdict, give_verdict
-from student import StudentConfig
+from student.model import StudentConfig
 from teacher.sample import resize_photograph
 
 CALIBRATED = 3

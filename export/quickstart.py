@@ -1,7 +1,6 @@
 """The whole pipeline on one page: scenes, labels, a student, ONNX, and a comparison."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +8,20 @@ import torch
 from rich.console import Console
 
 from distill.train import TrainConfig, train
-from export.compare import CompareConfig, compare
+from export.compare import compare
+from export.compare_config import CompareConfig
 from export.figures import comparison_tables
+from export.quickstart_config import QuickstartConfig
 from export.real_recipe import RealRecipe, run_real
-from export.ship import ExportConfig, ship
+from export.ship import ship
+from export.ship_config import ExportConfig
 from teacher.cores import usable_cores
 from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.painters import EMBEDDED
 from teacher.progress import console
 from teacher.provenance import as_json, claim_run
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 
 VOTES = 4
 """The embedded teacher is compared with so many votes too, as labels are often made."""
@@ -31,39 +34,6 @@ QUICK_REAL = {
     "scenes": 32,
     "limit": 8,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuickstartConfig:
-    """Render photographs, label them, train a student, export it and compare it with its teacher.
-
-    A run that was stopped goes on where it was.
-    """
-
-    out: Path = Path("runs/quickstart")
-    """Folder of everything that is made."""
-    teacher: Path = EMBEDDED
-    """Teacher folder; by default the embedded one."""
-    photographs: int = 2000
-    """Unlabeled photographs to render."""
-    held_out: int = 128
-    """Held-out scenes with exact ground truth to compare on."""
-    minutes: float = 8.0
-    """Training time of the student."""
-    threads: int = 0
-    """CPU threads; 0 takes all cores."""
-    real: Path | None = None
-    """Folder of real data, with camvid/ and real/: tune the teacher on it, distil from photographs,
-    and judge on photographs (see export.real_recipe); scenes are not used then."""
-    quick: bool = False
-    """The same path in under a minute, to see that it works; the figures mean nothing."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("photographs", 1), ("held_out", 1), ("threads", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
-        if self.minutes <= 0:
-            raise ValueError(f"--minutes must be above 0, got {self.minutes}")
 
 
 def run_quickstart(config: QuickstartConfig) -> dict[str, Any]:

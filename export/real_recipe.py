@@ -21,7 +21,8 @@ from distill.suite_table import as_terminal, sections
 from distill.train import TrainConfig, train
 from export.labellers import load_labeller, weights_sha256
 from export.real_sheet import draw_sheet
-from export.ship import ExportConfig, ship
+from export.ship import ship
+from export.ship_config import ExportConfig
 from teacher.cores import usable_cores
 from teacher.jobs.job import LabelConfig, run_label_job
 from teacher.label import teacher_size
@@ -29,7 +30,8 @@ from teacher.painters import open_teacher
 from teacher.progress import console, track
 from teacher.sample import TASKS, decode_photograph, encode_photograph
 from teacher.shards import ShardWriter, image_shards, read_photographs
-from teacher.tuning.adapt import AdaptConfig, adapt
+from teacher.tuning.adapt import adapt
+from teacher.tuning.config import AdaptConfig
 from teacher.tuning.crops import Crops
 
 TRAINING_SCENES = ("kitchen", "table_a")

@@ -15,7 +15,7 @@ from export.pictures import Picture
 from export.quantiser import Quantiser
 from export.rung import HIGHER_IS_BETTER, Rung
 from export.session import Predictor
-from student import StudentConfig
+from student.model import StudentConfig
 
 RANKED_PICTURES = 8
 """On which single nodes are compared: distances to float32 need few photographs."""

@@ -1,6 +1,5 @@
 """From a trained student to the files that ship: each is judged first, and says what was found."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -18,64 +17,18 @@ from export.ladder import Step, climb, run_torch
 from export.pictures import Picture, load_pictures
 from export.rung import Rung
 from export.session import inspect_model
-from student import Student, deployable, load_student
+from export.ship_config import ExportConfig, parse_size
+from student.model import Student, deployable, load_student
 from teacher.atomic import write_atomically
 from teacher.provenance import sha256_file, write_run
 from teacher.sample import resize_photograph
 
-PRECISIONS = ("fp32", "fp16", "int8", "int8_dynamic")
 PHOTOGRAPHS = 32
 """Photographs that the rungs of the ladder are scored on."""
 INT8_PHOTOGRAPHS = 96
 """Photographs for INT8, a third of them to calibrate with, the others to judge with."""
 GOLDEN_PHOTOGRAPHS = 4
 """Photographs in a bundle."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportConfig:
-    """Write a trained student as ONNX, and check every file against PyTorch."""
-
-    student: Path
-    """Folder of `potstill train` (student.safetensors, student.json)."""
-    out: Path
-    """Folder for student_fp32.onnx and the others."""
-    images: Path | None = None
-    """Photographs to check the files with, and to calibrate INT8: image shards or a folder of image
-    files. Without it, rendered scenes are taken."""
-    labels: Path | None = None
-    """Folder of label shards of these photographs: the files are scored against them too."""
-    precisions: tuple[str, ...] = ("fp32",)
-    """Files to write besides fp32, which is always written: fp16 (for GPUs); int8 and int8_dynamic
-    (for CPUs; written only where near enough and faster on this machine)."""
-    size: str | None = None
-    """HxW: also write files that take one photograph of this height and width in pixels and nothing
-    else (for TensorRT, NPUs, CUDA graphs)."""
-    licence: str | None = None
-    """Licence of the student's weights, such as Apache-2.0, for the file's metadata."""
-    bundle: bool = False
-    """Also write OUT/bundle: the files, photographs with known outputs, and the predictor, to copy
-    to a device."""
-    force: bool = False
-    """Write files even if they do not agree with PyTorch; their metadata then says so."""
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.precisions if name not in PRECISIONS]
-        if unknown or not self.precisions:
-            raise ValueError(
-                f"--precisions: expected some of {', '.join(PRECISIONS)}, found "
-                f"{unknown[0] if unknown else 'none'!r}"
-            )
-        if self.size is not None:
-            parse_size(self.size)
-
-
-def parse_size(size: str) -> tuple[int, int]:
-    """ "480x640" -> (480, 640). Raises ValueError for anything else."""
-    if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", size):
-        raise ValueError(f"--size: expected HEIGHTxWIDTH in pixels such as 480x640, found {size!r}")
-    height, width = size.split("x")
-    return int(height), int(width)
 
 
 def fit_size(size: str, multiple_px: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The verbs of the teacher; what is slow to import is imported when its verb is called."""
+"""The verbs of the teacher; what is slow to import is imported once a verb's options were read."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,14 @@ BROKEN = 1
 
 def scenes(argv: list[str]) -> int:
     """Render procedural photographs, with exact ground truth if asked for."""
-    from teacher.scenes.shards import ScenesConfig, write_scene_shards
+    from teacher.scenes.config import ScenesConfig
 
     examples = """\
   potstill scenes --count 1000 --out runs/scenes
   potstill scenes --count 200 --out runs/heldout --labels"""
     config = parse_arguments(ScenesConfig, argv, prog="potstill scenes", examples=examples)
+    from teacher.scenes.shards import write_scene_shards
+
     write_scene_shards(config)
     return 0
 
@@ -31,34 +33,42 @@ def tune(argv: list[str]) -> int:
   potstill tune --base FOLDER --help   tells the options of tuning an existing generator"""
     chosen = given_options(argv) & {"recipe", "base"}
     if chosen == {"base"}:
-        from teacher.tuning.editors import EditorTuneConfig, tune_editor
-
-        tune_editor(
-            parse_arguments(EditorTuneConfig, argv, prog="potstill tune", examples=examples)
-        )
-        return 0
+        return _tune_editor(argv, examples)
     if len(chosen) != 1 and not {"-h", "--help"} & set(argv):
         raise ValueError(
             "give either --recipe, to train a generator from scratch, or --base, to tune an "
             f"existing one; found {'both' if chosen else 'neither'}"
         )
-    from teacher.tuning import TuneConfig
-    from teacher.tuning import tune as run_tuning
+    from teacher.tuning.config import TuneConfig
 
-    run_tuning(parse_arguments(TuneConfig, argv, prog="potstill tune", examples=examples))
+    config = parse_arguments(TuneConfig, argv, prog="potstill tune", examples=examples)
+    from teacher.tuning.tune import tune as run_tuning
+
+    run_tuning(config)
+    return 0
+
+
+def _tune_editor(argv: list[str], examples: str) -> int:
+    from teacher.tuning.editors.config import EditorTuneConfig
+
+    config = parse_arguments(EditorTuneConfig, argv, prog="potstill tune", examples=examples)
+    from teacher.tuning.editors.tune import tune_editor
+
+    tune_editor(config)
     return 0
 
 
 def adapt(argv: list[str]) -> int:
     """Tune a teacher further on labelled photographs."""
-    from teacher.tuning.adapt import AdaptConfig
-    from teacher.tuning.adapt import adapt as run_adaptation
+    from teacher.tuning.config import AdaptConfig
 
     examples = """\
   potstill import camvid data/camvid --split train --out sets/camvid
   potstill adapt --sets sets/camvid --out runs/adapted
   potstill label --teacher runs/adapted/teacher --images photographs/ --out labels/"""
     config = parse_arguments(AdaptConfig, argv, prog="potstill adapt", examples=examples)
+    from teacher.tuning.adapt import adapt as run_adaptation
+
     run_adaptation(config)
     return 0
 
@@ -122,8 +132,7 @@ def label(argv: list[str]) -> int:
 
 def benchmark(argv: list[str]) -> int:
     """Measure how fast this machine labels, and where the time goes."""
-    from teacher.benchmark import BenchmarkConfig, as_table
-    from teacher.benchmark import benchmark as run_benchmark
+    from teacher.benchmark.config import BenchmarkConfig
 
     examples = """\
   potstill label --benchmark --images photographs/
@@ -131,6 +140,9 @@ def benchmark(argv: list[str]) -> int:
   potstill label --benchmark --images photographs/ --random klein-4b,kontext-12b --device cuda"""
     prog = "potstill label --benchmark"
     config = parse_arguments(BenchmarkConfig, argv, prog=prog, examples=examples)
+    from teacher.benchmark.run import as_table
+    from teacher.benchmark.run import benchmark as run_benchmark
+
     print(as_table(run_benchmark(config)))
     return 0
 

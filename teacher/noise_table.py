@@ -95,7 +95,7 @@ def autoencoder_noise(config: CodecsConfig) -> Noise:
 
 def scene_depths(count: int, size_px: int) -> np.ndarray:
     """Exact depth of the first held-out scenes: (count, size_px, size_px) float32; inf = sky."""
-    from teacher.scenes import render_scenes
+    from teacher.scenes.render import render_scenes
     from teacher.scenes.shards import scene_seed
 
     seeds = [scene_seed("held-out", index) for index in range(count)]

@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from export.graph import DeployGraph, Traced, trace_graph
-from export.ship import ExportConfig, ship
-from student import Student, StudentConfig, build_student, load_student, save_student
-from teacher.scenes import CLASSES, render_scenes
+from export.ship import ship
+from export.ship_config import ExportConfig
+from student.model import Student, StudentConfig, build_student, load_student, save_student
+from teacher.scenes.objects import CLASSES
+from teacher.scenes.render import render_scenes
 
 TINY_VIT = {
     "embed_dim": 24,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE
 
-from student import Student, StudentConfig, build_student
+from student.model import Student, StudentConfig, build_student
 
 TINY_VIT = {"embed_dim": 24, "depth": 6, "num_heads": 2}
 

@@ -8,8 +8,9 @@ import pytest
 from labelled import TINY_ARGUMENTS, TINY_BACKBONE, write_set
 from PIL import Image
 
-from distill.ablation import VARIANTS, AblateConfig, ablate
+from distill.ablation import ablate
 from distill.ablation_chart import draw_counts, draw_variants
+from distill.ablation_config import VARIANTS, AblateConfig
 from distill.ablation_table import Row, table
 from distill.arguments import TrainArguments
 from teacher.arguments import parse_arguments

@@ -6,19 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.augment import (
-    DRAWS,
-    Augmentation,
-    augment,
-    flip,
-    rescale,
-    rolls,
-    vary_exposure,
-    warp,
-    windows,
-)
+from distill.augment import DRAWS, augment, flip, rescale, rolls, vary_exposure, warp, windows
 from distill.losses import IGNORE_INDEX
 from distill.samples import Batch
+from distill.settings import Augmentation
 
 SIZE_PX = 64
 FOCAL_PX = 60.0

@@ -10,12 +10,12 @@ import pytest
 import torch
 from labelled import write_set
 
-from distill.augment import Augmentation
 from distill.cache import cached
 from distill.data import match_shards, read_facts
 from distill.labelled import LabelledShards
 from distill.loader import LoaderSettings, load
 from distill.samples import Packed
+from distill.settings import Augmentation
 from teacher.process_id import this_process
 from teacher.sample import TASKS
 

@@ -7,8 +7,9 @@ from tiny import build_teacher
 
 from distill.main import main
 from teacher.palette import Palette
-from teacher.scenes import CLASSES
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.objects import CLASSES
+from teacher.scenes.shards import write_scene_shards
 
 
 @pytest.fixture(scope="module")

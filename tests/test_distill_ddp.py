@@ -18,7 +18,7 @@ from distill.data import held_out
 from distill.metrics import Prediction, Scores
 from distill.targets import Target
 from distill.train import train
-from student import load_student
+from student.model import load_student
 
 
 def test_scores_merge_to_what_one_sum_would_be() -> None:

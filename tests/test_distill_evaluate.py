@@ -26,7 +26,7 @@ from distill.labellers import (
 from distill.main import main
 from distill.metrics import Prediction
 from distill.stored_labels import StoredLabels
-from student import Student, StudentConfig, build_student, save_student
+from student.model import Student, StudentConfig, build_student, save_student
 from teacher.sample import resize_photograph
 from teacher.shards import InputShard, Manifest, write_manifest
 

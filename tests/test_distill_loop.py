@@ -17,12 +17,11 @@ from distill.config import TrainConfig
 from distill.curves import draw_curves, read_curves
 from distill.metrics import Prediction
 from distill.module import validation_score
-from distill.objective import Objective
-from distill.optimisation import Optimisation
 from distill.previews import Sample, preview_sheet
+from distill.settings import Objective, Optimisation
 from distill.targets import Target
 from distill.train import train
-from student import load_student
+from student.model import load_student
 
 
 def test_the_best_students_are_kept_with_averaged_weights(tmp_path: Path) -> None:

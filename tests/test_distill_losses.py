@@ -8,6 +8,7 @@ from torch import Tensor
 
 from distill import depth_losses, losses, normal_losses, segment_losses
 from distill.losses import IGNORE_INDEX
+from distill.settings import NORMAL_KINDS
 
 
 def plane(*rows: list[float]) -> Tensor:
@@ -180,13 +181,13 @@ def test_affine_error_of_flat_and_of_empty_maps_is_finite() -> None:
 def test_normal_errors_by_hand(angle_deg: float) -> None:
     angle = math.radians(angle_deg)
     expected = {"chord": 2 * math.sin(angle / 2), "cosine": 1 - math.cos(angle), "angle": angle}
-    assert set(expected) == set(normal_losses.NORMAL_KINDS)
+    assert set(expected) == set(NORMAL_KINDS)
     for kind, wanted in expected.items():
         value = normal_losses.normal_error(vector(angle_deg), vector(0), kind).item()
         assert value == pytest.approx(wanted, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", normal_losses.NORMAL_KINDS)
+@pytest.mark.parametrize("kind", NORMAL_KINDS)
 @pytest.mark.parametrize("angle_deg", [0.0, 180.0])
 def test_equal_and_opposite_vectors_have_a_finite_gradient(kind: str, angle_deg: float) -> None:
     normal = (1.0000001 * vector(angle_deg)).requires_grad_()

@@ -9,11 +9,12 @@ from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE
 from torch import Tensor
 
 from distill.balance import Uncertainty
-from distill.feature_alignment import FeatureAligner, FeatureAlignment, alignment_loss
+from distill.feature_alignment import FeatureAligner, alignment_loss
 from distill.losses import IGNORE_INDEX
-from distill.objective import Objective
+from distill.objective import Losses
 from distill.samples import Batch
-from student import Student, StudentConfig, build_student
+from distill.settings import FeatureAlignment, Objective
+from student.model import Student, StudentConfig, build_student
 
 EVERYTHING = Objective(
     relative=0.5,
@@ -83,7 +84,7 @@ def take(batch: Batch, row: int) -> Batch:
 def test_every_part_is_reduced_per_image(affine: bool, variance_focus: float) -> None:
     """The loss of a batch is the mean of the losses of its images, whatever is switched on: with a
     median, a mean of logs or a limit that is pooled over the batch, it would not be."""
-    objective = Objective(**{**vars(EVERYTHING), "variance_focus": variance_focus})
+    objective = Losses(Objective(**{**vars(EVERYTHING), "variance_focus": variance_focus}))
     batch = make_batch(3)
     batch.labels["depth"][1] *= 7  # another scale, fewer pixels
     batch.labels["depth"][2, 4:] = math.nan
@@ -105,9 +106,9 @@ def test_a_wrong_scale_of_each_image_is_forgiven_by_itself() -> None:
     batch = make_batch()
     factor = torch.tensor([2.0, 0.5])[:, None, None]
     outputs = {"depth": torch.nan_to_num(factor * batch.labels["depth"], nan=1.0, posinf=1.0)}
-    objective = Objective(variance_focus=1.0, gradient=0, sky=0)
+    objective = Losses(Objective(variance_focus=1.0, gradient=0, sky=0))
     assert objective.losses(outputs, batch, affine=False)["depth"].item() < 1e-3
-    strict = Objective(variance_focus=0.0, gradient=0, sky=0)
+    strict = Losses(Objective(variance_focus=0.0, gradient=0, sky=0))
     loss = strict.losses(outputs, batch, affine=False)["depth"].item()
     assert loss == pytest.approx(math.log(2), abs=2e-3)
 
@@ -124,7 +125,8 @@ def test_gradients_are_finite_at_perfect_agreement(affine: bool) -> None:
         "confidence": batch.confidence.round(),
     }
     outputs = {name: value.clone().requires_grad_() for name, value in outputs.items()}
-    parts = EVERYTHING.losses(outputs, batch._replace(confidence=batch.confidence.round()), affine)
+    batch = batch._replace(confidence=batch.confidence.round())
+    parts = Losses(EVERYTHING).losses(outputs, batch, affine)
     torch.stack(list(parts.values())).sum().backward()
     for name, value in outputs.items():
         assert value.grad is not None, name
@@ -134,10 +136,10 @@ def test_gradients_are_finite_at_perfect_agreement(affine: bool) -> None:
 
 
 def test_parts_of_the_default_objective() -> None:
-    batch = make_batch()
+    batch, objective = make_batch(), Losses(Objective())
     names = {"depth", "gradient", "sky", "normal", "segment", "confidence"}
-    assert set(Objective().losses(make_outputs(batch), batch, affine=False)) == names
-    assert set(Objective().losses(make_outputs(batch), batch, affine=True)) == names - {"sky"}
+    assert set(objective.losses(make_outputs(batch), batch, affine=False)) == names
+    assert set(objective.losses(make_outputs(batch), batch, affine=True)) == names - {"sky"}
 
 
 def test_only_tasks_of_both_sides_are_learned() -> None:
@@ -146,14 +148,14 @@ def test_only_tasks_of_both_sides_are_learned() -> None:
     outputs = make_outputs(batch)
     del outputs["depth"]
     outputs["confidence"] = outputs["confidence"][:, :2]  # normal and segment
-    parts = Objective().losses(outputs, batch, affine=False)
+    parts = Losses(Objective()).losses(outputs, batch, affine=False)
     assert set(parts) == {"segment", "confidence"}
 
 
 def test_sky_has_no_depth_but_shall_be_far() -> None:
     batch = make_batch()
     outputs = make_outputs(batch)
-    parts = Objective(sky=1.0, use_confidence=False).losses(outputs, batch, affine=False)
+    parts = Losses(Objective(sky=1.0, use_confidence=False)).losses(outputs, batch, affine=False)
     parts["depth"].backward(retain_graph=True)
     assert outputs["depth"].grad is not None
     assert outputs["depth"].grad[:, :2].abs().max() == 0
@@ -167,10 +169,10 @@ def test_confidence_weighs_or_does_not() -> None:
     batch = make_batch()
     batch.confidence[:, :, :, 0] = 0.25
     batch.confidence[:, :, :, 1:] = 0.75
-    weights = Objective().pixel_weights(batch, "normal")
+    weights = Losses(Objective()).pixel_weights(batch, "normal")
     assert weights[0, 4].tolist() == [0.25] * 4 + [0.75] * 12
     assert weights[0, 1].sum() == 0
-    plain = Objective(use_confidence=False).pixel_weights(batch, "normal")
+    plain = Losses(Objective(use_confidence=False)).pixel_weights(batch, "normal")
     assert plain[0, 4].tolist() == [1.0] * 16
 
 
@@ -179,7 +181,7 @@ def test_keep_drops_the_least_certain_pixels_of_each_image() -> None:
     batch.confidence[0, :, :2] = 0.1  # half of the first image
     batch.confidence[0, :, 2:] = 0.2
     batch.confidence[1] = 0.01  # the second one is all alike: nothing to choose
-    weights = Objective(keep=0.5, use_confidence=False).pixel_weights(batch, "segment")
+    weights = Losses(Objective(keep=0.5, use_confidence=False)).pixel_weights(batch, "segment")
     assert weights[0].sum(1).tolist() == [0] * 8 + [16] * 8
     assert weights[1].sum() == 15 * 16
 
@@ -190,7 +192,8 @@ def test_drop_top_leaves_out_the_worst_pixels() -> None:
     with torch.no_grad():
         outputs["depth"][:, 5, 5] = 500.0
     every, some = (
-        Objective(drop_top=share).losses(outputs, batch, affine=False) for share in (0.0, 0.1)
+        Losses(Objective(drop_top=share)).losses(outputs, batch, affine=False)
+        for share in (0.0, 0.1)
     )
     for name in ("depth", "gradient", "normal", "segment"):
         assert some[name] < every[name], name
@@ -201,7 +204,7 @@ def test_drop_top_leaves_out_the_worst_pixels() -> None:
 
 def test_an_image_without_labels_changes_nothing() -> None:
     batch, outputs = make_batch(1), make_outputs(make_batch(2))
-    alone = EVERYTHING.losses({k: v[:1] for k, v in outputs.items()}, batch, affine=False)
+    alone = Losses(EVERYTHING).losses({k: v[:1] for k, v in outputs.items()}, batch, affine=False)
     blank = make_batch(1)
     blank.labels["depth"].fill_(math.nan)
     blank.labels["normal"].zero_()
@@ -213,7 +216,7 @@ def test_an_image_without_labels_changes_nothing() -> None:
         confidence=torch.cat([batch.confidence, blank.confidence]),
         intrinsics=torch.cat([batch.intrinsics, blank.intrinsics]),
     )
-    for name, value in EVERYTHING.losses(outputs, both, affine=False).items():
+    for name, value in Losses(EVERYTHING).losses(outputs, both, affine=False).items():
         torch.testing.assert_close(value, alone[name], msg=name)
 
 
@@ -222,14 +225,14 @@ def test_a_batch_without_a_valid_label_is_named() -> None:
     blank = {"depth": torch.full((2, 16, 16), math.nan), "normal": torch.zeros(2, 3, 16, 16)}
     batch = batch._replace(labels=blank)
     with pytest.raises(ValueError, match="no valid label in the photographs photo-0, photo-1"):
-        Objective().losses(make_outputs(batch), batch, affine=False)
+        Losses(Objective()).losses(make_outputs(batch), batch, affine=False)
 
 
 def test_confidence_is_learned_where_there_are_labels() -> None:
     batch = make_batch(1)
     batch.labels["segment"][:, :4, :4] = IGNORE_INDEX  # a block of its own
     outputs = make_outputs(batch)
-    Objective(confidence=1.0).losses(outputs, batch, affine=False)["confidence"].backward()
+    Losses(Objective(confidence=1.0)).losses(outputs, batch, affine=False)["confidence"].backward()
     gradient = outputs["confidence"].grad
     assert gradient is not None
     assert gradient[0, 2, 0, 0] == 0

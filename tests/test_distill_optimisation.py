@@ -9,8 +9,9 @@ from trained import tiny_student
 
 import distill.schedule
 from distill.callbacks import AveragedWeights
-from distill.optimisation import Optimisation
+from distill.optimisation import build_optimiser
 from distill.schedule import Budget, cosine
+from distill.settings import Optimisation
 
 
 def test_cosine_rises_then_falls_to_zero() -> None:
@@ -57,7 +58,7 @@ def test_the_backbone_may_learn_slower_and_vectors_do_not_decay(algorithm: str) 
     settings = Optimisation(
         algorithm=algorithm, learning_rate=1e-2, encoder_factor=0.1, weight_decay=0.3
     )
-    optimiser = settings.build(student)
+    optimiser = build_optimiser(settings, student)
     seen = {id(p): g for g in optimiser.param_groups for p in g["params"]}
     assert len(seen) == len(list(student.parameters()))
     for name, parameter in student.named_parameters():
@@ -68,7 +69,8 @@ def test_the_backbone_may_learn_slower_and_vectors_do_not_decay(algorithm: str) 
 
 @pytest.mark.parametrize(("pretrained", "factor"), [(True, 0.1), (False, 1.0)])
 def test_loaded_weights_learn_a_tenth_as_fast(pretrained: bool, factor: float) -> None:
-    optimiser = Optimisation(learning_rate=1e-2).build(tiny_student(), pretrained=pretrained)
+    settings = Optimisation(learning_rate=1e-2)
+    optimiser = build_optimiser(settings, tiny_student(), pretrained=pretrained)
     peaks = [group["peak"] for group in optimiser.param_groups]
     assert peaks == pytest.approx([factor * 1e-2] * 2 + [1e-2] * 2)
 
@@ -76,7 +78,7 @@ def test_loaded_weights_learn_a_tenth_as_fast(pretrained: bool, factor: float) -
 def test_frozen_parameters_are_left_out_and_others_beside_the_student_learn() -> None:
     student, beside = tiny_student(), torch.nn.Parameter(torch.zeros(()))
     student.decoder.requires_grad_(False)
-    optimiser = Optimisation().build(student, [beside])
+    optimiser = build_optimiser(Optimisation(), student, [beside])
     seen = {id(p) for group in optimiser.param_groups for p in group["params"]}
     assert seen.isdisjoint(map(id, student.decoder.parameters()))
     assert id(beside) in seen

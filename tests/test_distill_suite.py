@@ -24,7 +24,7 @@ from distill.suite_run import Candidate, predict_one
 from distill.suite_scorers import depth_ways, in_order
 from distill.suite_table import as_markdown, sections
 from distill.suite_tally import MeanTally, PooledNormalTally, SegmentTally, image_normals
-from student import StudentConfig, build_student, save_student
+from student.model import StudentConfig, build_student, save_student
 from teacher.provenance import describe_machine
 from teacher.sample import decode_photograph
 from teacher.shards import read_pairs

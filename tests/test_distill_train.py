@@ -10,15 +10,14 @@ import torch
 from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE, write_set
 from trained import config, same, weights_of
 
-from distill.augment import Augmentation
 from distill.curves import read_curves
 from distill.data import LabelSet
 from distill.evaluate import evaluate
 from distill.labellers import StudentLabeller
 from distill.main import main
-from distill.optimisation import Optimisation
+from distill.settings import Augmentation, Optimisation
 from distill.train import train
-from student import load_student
+from student.model import load_student
 
 
 def test_a_run_leaves_a_student_its_scores_and_its_history(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from exported import make_student, photographs
 
 from distill.main import main
 from export.session import Predictor
-from student import save_student
+from student.model import save_student
 
 
 def test_export_of_a_student_of_one_task(

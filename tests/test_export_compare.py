@@ -16,7 +16,8 @@ from tiny_references import build_depth_anything, build_segformer
 
 from distill.bootstrap import draw_weights
 from distill.metrics import Prediction
-from export.compare import CompareConfig, compare
+from export.compare import compare
+from export.compare_config import CompareConfig
 from export.costs import shown_path
 from export.figures import comparison_tables
 from export.findings import Findings, examine
@@ -26,8 +27,9 @@ from export.lineup import line_up
 from export.quality import compare_quality
 from teacher.palette import distinct_colors
 from teacher.provenance import sha256_file
-from teacher.scenes import CLASSES
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.objects import CLASSES
+from teacher.scenes.shards import write_scene_shards
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,11 @@ from samples import make_labels, make_photograph, make_record
 from export.card import backbone_licence, find_teacher, manifest_sha256, read_run
 from export.graph import DeployGraph, nearest, serialise, trace_student
 from export.session import METADATA_KEY
-from export.ship import ExportConfig, ship
-from student import StudentConfig, save_student
-from student.model import MEAN_LOG_DEPTH
+from export.ship import ship
+from export.ship_config import ExportConfig
+from student.model import MEAN_LOG_DEPTH, StudentConfig, save_student
 from teacher.sample import encode_labels
-from teacher.scenes import CLASSES
+from teacher.scenes.objects import CLASSES
 from teacher.shards import ShardWriter
 
 

@@ -8,7 +8,8 @@ from exported import onnx_file, student_folder
 from labelled import write_set
 
 from distill.main import main
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 
 
 def test_the_command_scores_an_onnx_file_as_its_student(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from export.session import Predictor
 from export.stopwatch import Order, Stopwatch
 from export.timed_session import BoundSession
 from export.turns import Taken
-from student import load_student
+from student.model import load_student
 
 
 def make_order(**fields: Any) -> Order:

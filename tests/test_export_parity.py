@@ -18,7 +18,8 @@ from export.parity import ParityRow, Run, dead_outputs, difference, untraced_siz
 from export.pictures import Picture
 from export.rung import Rung
 from export.session import Predictor
-from export.ship import ExportConfig, require_passed, ship
+from export.ship import require_passed, ship
+from export.ship_config import ExportConfig
 
 PICTURES = [Picture(photograph=photograph) for photograph in photographs()]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper
 
 from export.session import METADATA_KEY, Predictor, inspect_model, providers
-from teacher.scenes import CLASSES
+from teacher.scenes.objects import CLASSES
 
 SKY = CLASSES.index("sky")
 

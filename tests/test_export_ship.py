@@ -16,7 +16,8 @@ from export.drafts import Draft, draft_int8
 from export.labellers import OnnxLabeller
 from export.pictures import Picture, load_pictures, pictures_sha256
 from export.session import Predictor
-from export.ship import ExportConfig, fit_size, ship
+from export.ship import fit_size, ship
+from export.ship_config import ExportConfig
 from teacher.shards import ShardWriter
 
 

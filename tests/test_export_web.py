@@ -20,8 +20,9 @@ from PIL import Image
 from distill.main import main
 from export.card import RUNS_ON
 from export.session import Prediction, Predictor
+from export.web.config import WebConfig
 from export.web.runtime import FILES, cache_folder, find_runtime
-from export.web.server import HEADERS, WebConfig, open_server, run_web
+from export.web.server import HEADERS, open_server, run_web
 from export.web.site import PAGE, build_site
 from teacher.pictures import depth_picture, normal_picture, segment_picture
 

@@ -16,8 +16,8 @@ from torch import nn
 from torch.export import Dim
 
 from export.graph import DeployGraph, trace_student
-from student import deployable, save_student
 from student.backbone import Backbone, Level
+from student.model import deployable, save_student
 from student.rope import AnySizeRope
 
 TINY_DINOV3 = {"embed_dim": 48, "depth": 2, "num_heads": 2}

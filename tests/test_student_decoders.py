@@ -5,8 +5,8 @@ import torch
 from small_students import TINY_VIT, images, tiny_student
 from torch import nn
 
-from student import Student
 from student.decoders import DECODERS
+from student.model import Student
 
 PLAIN = {"backbone": "vit_tiny_patch16_224", "backbone_arguments": TINY_VIT}
 

@@ -10,7 +10,8 @@ import torch
 from labelled import CLASSES
 from small_students import images, tiny_config, tiny_student
 
-from student import PRESETS, StudentConfig, build_student, load_student, save_student
+from student.model import StudentConfig, build_student, load_student, save_student
+from student.presets import PRESETS
 
 
 def test_outputs_are_metres_unit_vectors_and_logits() -> None:

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from export.graph import trace_student
-from student import Student, build_student, load_student, save_student, with_classes
-from student.open_vocabulary import embed_names, save_embeddings
+from student.model import Student, build_student, load_student, save_student
+from student.open_vocabulary import embed_names, save_embeddings, with_classes
 
 NAMES = ("sky", "ground", "box")
 TEXT_DIM = 24

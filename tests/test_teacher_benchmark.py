@@ -12,8 +12,9 @@ from tiny import build_teacher
 from torch.utils.flop_counter import FlopCounterMode
 
 from distill.main import main
-from teacher.benchmark import BenchmarkConfig, benchmark
+from teacher.benchmark.config import BenchmarkConfig
 from teacher.benchmark.peak import peak_of
+from teacher.benchmark.run import benchmark
 from teacher.benchmark.speed import square
 from teacher.benchmark.stage_clock import StageClock
 from teacher.painters import open_teacher

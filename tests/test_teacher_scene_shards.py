@@ -5,8 +5,10 @@ import pytest
 
 from distill.main import main
 from teacher.sample import decode_photograph
-from teacher.scenes import CLASSES, render_scenes
-from teacher.scenes.shards import ScenesConfig, scene_seed, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.objects import CLASSES
+from teacher.scenes.render import render_scenes
+from teacher.scenes.shards import scene_seed, write_scene_shards
 from teacher.shards import image_shards, read_marker, read_pairs
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from teacher.scenes import CLASSES, render_scenes
 from teacher.scenes.builder import Frame, SceneBuilder, pack, rotation
 from teacher.scenes.layout import build_scene
 from teacher.scenes.materials import Material
-from teacher.scenes.objects import OBJECTS, SKY
+from teacher.scenes.objects import CLASSES, OBJECTS, SKY
 from teacher.scenes.primitives import Kind, local_normal, nearest_hit, occluded
+from teacher.scenes.render import render_scenes
 
 WHITE = Material((1, 1, 1), (1, 1, 1))
 PLACES = {

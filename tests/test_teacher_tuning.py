@@ -11,12 +11,13 @@ from diffusers import FluxControlPipeline
 from distill.main import main
 from teacher.painters import load_painter
 from teacher.palette import Palette
-from teacher.scenes import CLASSES
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.objects import CLASSES
+from teacher.scenes.shards import write_scene_shards
 from teacher.shards import read_pairs
-from teacher.tuning import TuneConfig, recipe_of, tune
 from teacher.tuning.autoencoder import build_autoencoder, encode_latents, fit_scaling, to_input
 from teacher.tuning.batches import GENERATE, Source, draw_batch
+from teacher.tuning.config import TuneConfig
 from teacher.tuning.denoiser import (
     DenoiserConfig,
     Ema,
@@ -30,6 +31,7 @@ from teacher.tuning.denoiser import (
 from teacher.tuning.latents import LatentSet
 from teacher.tuning.paintings import Paints, known_latents, known_pixels, paint_shards
 from teacher.tuning.stages import StageConfig, train_stage, validate
+from teacher.tuning.tune import recipe_of, tune
 
 TINY = DenoiserConfig(double_blocks=1, single_blocks=1, heads=2, head_width=16)
 PAINTINGS = ("depth", "normal", "segment", "segment@1")

@@ -9,7 +9,8 @@ from tiny import build_teacher
 
 from distill.main import main
 from teacher.painters import EMBEDDED, load_painter
-from teacher.tuning.adapt import AdaptConfig, adapt
+from teacher.tuning.adapt import adapt
+from teacher.tuning.config import AdaptConfig
 
 SECONDS = 1 / 60
 

@@ -17,10 +17,10 @@ from tuned import checkpoint_of, small_run
 
 from distill.main import main
 from teacher.painters import load_painter, open_teacher
-from teacher.tuning.editors import tune_editor
 from teacher.tuning.editors.adapters import ADAPTER, prepare_training
 from teacher.tuning.editors.checkpoints import checkpoint_step
 from teacher.tuning.editors.config import Mixture
+from teacher.tuning.editors.tune import tune_editor
 
 BASE = ["--out", "x", "--base"]
 

@@ -17,11 +17,12 @@ from teacher.painters import load_painter
 from teacher.painters.flow import FlowPainter
 from teacher.rgb import as_levels
 from teacher.sample import decode_photograph
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 from teacher.shards import read_pairs
-from teacher.tuning.editors import tune_editor
 from teacher.tuning.editors.adapters import ADAPTER
 from teacher.tuning.editors.config import Mixture, Optimisation
+from teacher.tuning.editors.tune import tune_editor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SIZE_PX, LEARNED = 64, 8

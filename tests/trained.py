@@ -7,7 +7,7 @@ import torch
 from labelled import CLASSES, TINY_ARGUMENTS, TINY_BACKBONE
 
 from distill.train import TrainConfig
-from student import Student, StudentConfig, build_student, load_student
+from student.model import Student, StudentConfig, build_student, load_student
 
 
 def config(root: Path, out: str = "run", **fields: Any) -> TrainConfig:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from export.session import Predictor
+from export.web.config import WebConfig
 from export.web.runtime import find_runtime
 from export.web.site import build_site, write_site
 
@@ -40,24 +40,6 @@ HEADERS = {
 }
 """The first two isolate the page: only then does a browser give it memory that threads share. The
 policy lets it talk to nobody else."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WebConfig:
-    """Try an exported student in a browser: photographs or the camera, nothing leaves the machine.
-
-    onnxruntime-web is fetched once with npm and kept in the user's cache folder.
-    """
-
-    model: Path
-    """The ONNX file, of `potstill export`."""
-    port: int = 8000
-    """Port on this machine (127.0.0.1); 0 takes a free one."""
-    runtime: Path | None = None
-    """Folder with the files of onnxruntime-web (`dist` of the npm package), where npm is not at
-    hand."""
-    out: Path | None = None
-    """Write the page into this folder instead of serving it, for a web server of your own."""
 
 
 def run_web(config: WebConfig) -> None:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,34 +12,13 @@ import torch
 from teacher.progress import progress_bar
 from teacher.provenance import package_versions, sha256_file, write_run
 from teacher.sample import Labels, Record, encode_labels, encode_photograph
+from teacher.scenes.config import ScenesConfig
 from teacher.scenes.objects import CLASSES
 from teacher.scenes.render import SceneBatch, render_scenes
 from teacher.shards import Marker, ShardWriter, is_committed, write_marker
 
 RENDERER_VERSION = 1
 """Raised when a seed no longer gives the same scene."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScenesConfig:
-    """Render procedural photographs into shards, with --labels also their ground truth."""
-
-    out: Path
-    """Folder for images/ and labels/."""
-    count: int = 1000
-    """Number of scenes."""
-    split: str = "train"
-    """Name of the split: scene i of a split is always the same; "held-out" is never trained on."""
-    size_px: int = 128
-    """Height and width of the pictures."""
-    difficulty: float = 0.5
-    """0 (few, typical objects, steady camera) to 1 (many objects in any material, noise)."""
-    labels: bool = False
-    """Also write exact depth, normals, classes and instances as label shards."""
-    per_shard: int = 500
-    """Scenes in a shard."""
-    workers: int = 1
-    """Processes that render, one thread each."""
 
 
 def scene_seed(split: str, index: int) -> int:

@@ -7,7 +7,6 @@ Each set brings what it knows: classes, depth, normals, or parts of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,49 +21,16 @@ from teacher.palette import Palette
 from teacher.progress import console
 from teacher.provenance import claim_run
 from teacher.sample import Labels
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 from teacher.shards import image_shards, read_pairs
 from teacher.tuning.batches import GENERATE
+from teacher.tuning.config import AdaptConfig
 from teacher.tuning.crops import Crops
 from teacher.tuning.folder import read_teacher, write_teacher
 from teacher.tuning.latents import LatentSet, cache_latents
 from teacher.tuning.paintings import Paints, paint_shards
 from teacher.tuning.stages import StageConfig, run_stage
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaptConfig:
-    """Tune a teacher further on labelled photographs; a run that was stopped goes on."""
-
-    sets: tuple[Path, ...]
-    """Labelled sets: folders with images/ and labels/, such as `potstill import` writes."""
-    out: Path
-    """Folder of the run; the tuned teacher is its subfolder `teacher`."""
-    teacher: str = "embedded"
-    """The teacher to start from: one that `potstill tune` made."""
-    minutes: float = 15.0
-    """Training time."""
-    crops: int = 12
-    """Crops of each photograph, mirrored or not, in other exposures."""
-    scenes: int = 2000
-    """Procedural scenes that are mixed in; 0 for none."""
-    legends: int = 1
-    """In how many ways the colours are dealt to the classes, for votes."""
-    learning_rate: float = 5e-4
-    """Peak learning rate."""
-    threads: int = 0
-    """CPU threads, and processes that render; 0 takes all cores."""
-    seed: int = 0
-    """Seed of crops, batches and noise."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("crops", 1), ("scenes", 0), ("legends", 1), ("threads", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name} must be at least {least}, got {getattr(self, name)}")
-        if not self.sets:
-            raise ValueError("--sets needs at least one folder with images/ and labels/")
-        if self.minutes <= 0:
-            raise ValueError(f"--minutes must be above 0, got {self.minutes}")
 
 
 def adapt(config: AdaptConfig) -> Path:

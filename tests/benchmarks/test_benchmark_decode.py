@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from distill.augment import DRAWS, Augmentation, augment
+from distill.augment import DRAWS, augment
 from distill.samples import Packed, pack_sample
+from distill.settings import Augmentation
 from teacher import planes
 from teacher.head import decode_head
 from teacher.pairs import PairPlace, find_pairs, read_pair
 from teacher.sample import TASKS, decode_photograph, encode_labels, task_suffixes
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 from teacher.shard_tar import read_sample
 from teacher.shards import ShardWriter, read_pairs
 

@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from student import PRESETS, StudentConfig, build_student
 from student.decoders import DECODERS
-from teacher.scenes import CLASSES
+from student.model import StudentConfig, build_student
+from student.presets import PRESETS
+from teacher.scenes.objects import CLASSES
 
 ROUNDS = 20
 LARGEST_SHARE = 0.5

@@ -22,10 +22,11 @@ from transformers import (
 from export.card import OPSET, describe_file
 from export.graph import OPEN_SHAPES, scrub, serialise, trace_student
 from export.session import SCHEMA_VERSION
-from export.timing import TimingConfig, run_timing, timing_table
-from student import StudentConfig, build_student
+from export.timing import run_timing, timing_table
+from export.timing_config import TimingConfig
+from student.model import StudentConfig, build_student
 from student.presets import PRESETS
-from teacher.scenes import CLASSES
+from teacher.scenes.objects import CLASSES
 
 SIZES_PX = (224, 448)
 THREADS = 1

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from standin import RATE_PER_S, StandIn, read_scenes
 
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 from teacher.shards import ShardWriter
 
 HERE = Path(__file__).parent

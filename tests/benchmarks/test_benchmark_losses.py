@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.objective import Objective
+from distill.objective import Losses
 from distill.samples import Batch
+from distill.settings import Objective
 
 COUNT, SIZE_PX, CLASSES = 32, 128, 11
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -55,7 +56,7 @@ def make_batch() -> tuple[dict[str, Tensor], Batch]:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_forward_and_backward(benchmark, name: str) -> None:
     outputs, batch = make_batch()
-    objective = Objective(**VARIANTS[name])
+    objective = Losses(Objective(**VARIANTS[name]))
 
     def step() -> None:
         torch.stack(list(objective.losses(outputs, batch, affine=False).values())).sum().backward()

@@ -16,7 +16,8 @@ from test_benchmark_job import write_shards
 from teacher.jobs.cluster_meter import ClusterMeter
 from teacher.jobs.ray_engine import label_on_ray
 from teacher.jobs.ray_places import RayOptions
-from teacher.scenes.shards import ScenesConfig, write_scene_shards
+from teacher.scenes.config import ScenesConfig
+from teacher.scenes.shards import write_scene_shards
 from teacher.shards import inspect_shard
 
 ray = pytest.importorskip("ray", reason="ray is not installed")

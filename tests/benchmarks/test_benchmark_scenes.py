@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from teacher.scenes import render_scenes
+from teacher.scenes.render import render_scenes
 
 SCENES = 8
 

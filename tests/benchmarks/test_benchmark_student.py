@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from export.session import Predictor
-from export.ship import ExportConfig, ship
-from student import StudentConfig, build_student, save_student
+from export.ship import ship
+from export.ship_config import ExportConfig
+from student.model import StudentConfig, build_student, save_student
 from teacher.label import TeacherLabeller
 from teacher.painters import EMBEDDED, load_painter
-from teacher.scenes import CLASSES
+from teacher.scenes.objects import CLASSES
 
 
 @pytest.fixture(scope="module")
