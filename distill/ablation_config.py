@@ -18,6 +18,7 @@ VARIANTS: dict[str, str] = {
     "consistency": "--objective.consistency 0.1",
     "relative": "--objective.relative 0.5",
     "feature_alignment": "--alignment.weight 1.0",
+    "residual_decoder": "--decoder residual",
 }
 """Name -> what differs from the baseline, as options of `potstill train`; `another_seed` shows how
 much of a difference is chance."""
