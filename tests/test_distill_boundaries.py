@@ -161,7 +161,7 @@ def test_disparity_must_not_be_passed() -> None:
     assert boundary_f1(1 / box, box) == 0
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, max_examples=50)
 @given(scale=st.floats(0.01, 100), seed=st.integers(0, 1000))
 def test_scale_does_not_matter_and_shift_does(scale: float, seed: int) -> None:
     pred_m, true_m, _ = random_surfaces(np.random.default_rng(seed))

@@ -54,7 +54,7 @@ def test_weights_of_one_give_the_scores_themselves(tally: Tally) -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=4).filter(any))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_weight_is_a_repetition(weights: list[int]) -> None:
     repeated = Scores()
     for seed, weight in enumerate(weights):

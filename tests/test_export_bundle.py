@@ -252,7 +252,7 @@ def test_sky_begins_where_students_learn_that_it_does() -> None:
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_png_comes_back_as_it_was(height: int, width: int, seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     path = folder() / "random.png"

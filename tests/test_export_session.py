@@ -353,14 +353,14 @@ def test_a_graph_that_onnxruntime_refuses(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_bytes_break_the_inspection(data: bytes) -> None:
     with pytest.raises(ValueError, match="model"):
         inspect_model(data, "model")
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_flipped_byte_breaks_the_inspection(data: st.DataObject) -> None:
     model = bytearray(make_model().SerializeToString())
     at = data.draw(st.integers(0, len(model) - 1))

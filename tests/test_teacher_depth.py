@@ -40,7 +40,7 @@ CODEC_EXAMPLES: tuple[DepthCodec, ...] = (
     Hilbert(8, near_m=0, far_m=1000, gamma=2.2),
 )
 every_codec = pytest.mark.parametrize("codec", CODEC_EXAMPLES, ids=str)
-quick = settings(derandomize=True, deadline=None, max_examples=40)
+quick = settings(derandomize=True, max_examples=40)
 paintings = arrays(np.uint8, array_shapes(max_dims=3, max_side=6).map(lambda shape: (*shape, 3)))
 
 

@@ -18,7 +18,7 @@ from teacher.depth import (
 )
 from teacher.depth_edges import path_length, sharpen_edges
 
-quick = settings(derandomize=True, deadline=None, max_examples=30)
+quick = settings(derandomize=True, max_examples=30)
 
 
 def step_edge(near_m: float, far_m: float, size: int = 24) -> np.ndarray:

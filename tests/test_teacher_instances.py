@@ -157,7 +157,7 @@ def boxes(draw: st.DrawFn) -> np.ndarray:
     return np.clip(rgb + noise, 0, 255).astype(np.uint8)
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(rgb=boxes())
 @pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.rot90])
 def test_a_turned_painting_has_the_turned_instances(
@@ -167,7 +167,7 @@ def test_a_turned_painting_has_the_turned_instances(
     assert same_instances(turned.ids, turn(decode_instances(rgb).ids))
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 @given(rgb=boxes())
 def test_instances_are_numbered_by_area_and_have_their_mean_colours(rgb: np.ndarray) -> None:
     decoded = decode_instances(rgb)

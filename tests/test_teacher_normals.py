@@ -19,7 +19,7 @@ from teacher.normals import (
     to_camera_axes,
 )
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(derandomize=True, max_examples=100)
 paintings = arrays(np.uint8, array_shapes(max_dims=3, max_side=6).map(lambda shape: (*shape, 3)))
 
 

@@ -20,7 +20,7 @@ from teacher.prompts import (
     segment_prompt,
 )
 
-quick = settings(derandomize=True, deadline=None, max_examples=100)
+quick = settings(derandomize=True, max_examples=100)
 levels = st.tuples(*[st.integers(0, 255)] * 3)
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 words = st.from_regex(r"[A-Za-zé][A-Za-zé'’ -]{0,12}", fullmatch=True)

@@ -24,7 +24,7 @@ def test_one_expression_in_yellow_on_black() -> None:
     np.testing.assert_allclose(decoded.margin[0, 0], 255 * np.sqrt(2), rtol=1e-6)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(ids=arrays(np.uint8, (5, 6), elements=st.integers(0, 2)), seed=st.integers(0, 99))
 def test_masks_survive_painting_and_noise(ids: np.ndarray, seed: int) -> None:
     background = (255, 0, 255)

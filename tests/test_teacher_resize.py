@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from teacher.sample import resize_nearest
 
-quick = settings(derandomize=True, deadline=None, max_examples=30)
+quick = settings(derandomize=True, max_examples=30)
 sizes = st.integers(1, 12)
 any_depth = st.one_of(st.floats(0.125, 99, width=32), st.sampled_from([np.nan, np.inf, 0.0]))
 

@@ -51,7 +51,7 @@ def test_what_is_no_painting_is_refused_in_one_line(decode, rgb: np.ndarray, mes
     assert "\n" not in str(caught.value)
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, max_examples=60)
 @given(
     levels=arrays(np.uint8, (50, 3)),
     colors=arrays(np.uint8, st.tuples(st.integers(2, 12), st.just(3))),

@@ -65,14 +65,14 @@ def test_a_colour_off_the_line_is_no_blend():
     assert (sharpened(painted)[:, 16] == TREE).all()
 
 
-@settings(derandomize=True, deadline=None, max_examples=50)
+@settings(derandomize=True, max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_clean_paintings_are_read_as_before(seed):
     ids = np.random.default_rng(seed).integers(0, len(FAR), (9, 13), dtype=np.uint8)
     np.testing.assert_array_equal(sharpened(encode_segments(ids, FAR), FAR), ids)
 
 
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_no_class_appears_that_was_not_beside(seed):
     rng = np.random.default_rng(seed)
