@@ -95,9 +95,14 @@ def load_labeller(
 
 
 def weight_files(path: Path) -> list[Path]:
-    """The files that hold a labeller's weights: the ONNX file, or every safetensors of a folder."""
+    """The files that hold a labeller's weights: the ONNX file, a student's, or a teacher's parts.
+
+    What else a student's training left in its folder, such as checkpoints, is not counted.
+    """
     if path.suffix == ".onnx":
         return [path]
+    if (student := path / "student.safetensors").is_file():
+        return [student]
     return [p for p in sorted(path.rglob("*.safetensors")) if p.name != CACHED_INSTRUCTIONS]
 
 

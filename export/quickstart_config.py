@@ -29,7 +29,7 @@ class QuickstartConfig:
     """Folder of real data, with camvid/ and real/: tune the teacher on it, distil from photographs,
     and judge on photographs (see export.real_recipe); scenes are not used then."""
     quick: bool = False
-    """The same path in under a minute, to see that it works; the figures mean nothing."""
+    """The same path in a minute or two, to see that it works; the figures mean nothing."""
 
     def __post_init__(self) -> None:
         for name, least in (("photographs", 1), ("held_out", 1), ("threads", 0)):

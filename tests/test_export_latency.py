@@ -1,6 +1,7 @@
 """Latency: percentiles of real runs, in processes of their own. No test asserts a speed."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,14 @@ def test_parameters_and_sizes_of_the_same_student() -> None:
     assert size_bytes(onnx_file()) == onnx_file().stat().st_size
     assert size_bytes(student_folder()) > 4 * expected
     assert len(weights_sha256(student_folder())) == 64
+
+
+def test_checkpoints_of_a_students_training_are_not_its_weights(tmp_path: Path) -> None:
+    trained = shutil.copytree(student_folder(), tmp_path / "trained")
+    shutil.copytree(student_folder(), trained / "checkpoints" / "best-step_000001")
+    assert count_parameters(trained) == count_parameters(student_folder())
+    assert size_bytes(trained) == size_bytes(student_folder())
+    assert weights_sha256(trained) == weights_sha256(student_folder())
 
 
 def test_a_student_and_its_file_are_labellers_alike() -> None:
